@@ -1,0 +1,1 @@
+"""Dense Passage Retrieval."""

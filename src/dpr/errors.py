@@ -1,0 +1,61 @@
+"""The errors a user can meet, in one tree.
+
+    DPRError
+    ├── InputError         a document, table or question that cannot be read as it should
+    ├── SettingsError      a setting outside what is allowed
+    ├── CheckpointError    a model folder that cannot be loaded or saved
+    ├── CollectionError    a collection that cannot be opened, built or written
+    │   ├── CorruptionError    its files are not those that its manifest lists
+    │   └── MismatchError      it was made by another encoder, tokenizer or setting
+    └── MissingExtraError  an optional dependency is not installed
+
+Every message says what was given, what is allowed and what to do about it; about a file it
+names the file and, where there is one, the line.
+"""
+
+from __future__ import annotations
+
+
+class DPRError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+class InputError(DPRError, ValueError):
+    """Malformed input. ``source`` and ``line`` (1-based) say where, when known."""
+
+    def __init__(self, message: str, *, source: str | None = None, line: int | None = None) -> None:
+        self.source = source
+        self.line = line
+        where = "" if source is None else f"{source}: " if line is None else f"{source}:{line}: "
+        super().__init__(where + message)
+
+
+class SettingsError(DPRError, ValueError):
+    """A setting outside what is allowed."""
+
+
+class CheckpointError(DPRError):
+    """A model folder or file that cannot be loaded or saved."""
+
+
+class CollectionError(DPRError):
+    """A collection that cannot be opened, built or written."""
+
+
+class CorruptionError(CollectionError):
+    """A collection whose files are not those that its manifest lists."""
+
+
+class MismatchError(CollectionError):
+    """A collection used with another encoder, tokenizer or setting than made it."""
+
+
+class MissingExtraError(DPRError, ImportError):
+    """An optional dependency is missing; ``extra`` is what to install."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"run: pip install 'dense-passage-retrieval[{extra}]'"
+        )

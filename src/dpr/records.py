@@ -1,0 +1,103 @@
+"""The nouns of the project: small frozen records that every other module passes along.
+
+Takes and gives plain values only; knows nothing of files, models or the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading inside a document: ``start`` is the character at which it begins."""
+
+    start: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text as its source holds it, before splitting.
+
+    Attributes:
+        id: unique within a collection.
+        text: the whole text; passages refer to it by character offsets.
+        title: what the document is called; encoded together with each of its passages.
+        source: where it came from (a path, ``file:line``, or a name), as shown to people.
+        sections: headings in ascending order of ``start``.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    source: str = ""
+    sections: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document: ``text == document.text[start:end]``, offsets in characters."""
+
+    id: str
+    text: str
+    title: str = ""
+    section: str = ""
+    source: str = ""
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and, where known, its accepted answers."""
+
+    id: str
+    text: str
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found for a question; ``score`` is the inner product of the two vectors."""
+
+    passage: Passage
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A span of a passage that answers a question.
+
+    Attributes:
+        text: the span, exactly as it stands in the passage: ``passage.text[start:end]``.
+        score: what answers are ranked by; see ``dpr.reading`` for the rule.
+        passage_id: the passage that the span stands in.
+        start, end: character offsets into the passage's text.
+        document_start, document_end: character offsets into the source document.
+        retrieval_score: the retriever's score of that passage.
+        relevance: the reader's relevance logit of that passage.
+        span_score: the reader's start logit + end logit of that span.
+        support: ids of all the passages that gave the same answer, best first.
+    """
+
+    text: str
+    score: float
+    passage_id: str
+    start: int
+    end: int
+    document_start: int = 0
+    document_end: int = 0
+    retrieval_score: float = 0.0
+    relevance: float = 0.0
+    span_score: float = 0.0
+    support: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What asking gives: the question, the passages found, the answers (none: no answer)."""
+
+    question: Question
+    hits: tuple[Hit, ...]
+    answers: tuple[Answer, ...] = ()
