@@ -16,11 +16,7 @@ from dpr.errors import CheckpointError
 
 def is_plain_name(name: str) -> bool:
     """True if ``name`` is a file name and nothing else: no folder, drive, ``..`` or NUL."""
-    return (
-        name not in ("", ".", "..")
-        and not any(character in name for character in "/\\:\0")
-        and len(PurePosixPath(name).parts) == 1
-    )
+    return name not in ("", ".", "..") and not any(character in name for character in "/\\:\0")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
