@@ -1,0 +1,42 @@
+"""Text to token ids and back: the six DPR tokenizers, their batches, and span decoding.
+
+Names load on first use; none of them needs torch until tensors of torch are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpr.tokens.dpr import DPRContextEncoderTokenizer as DPRContextEncoderTokenizer
+    from dpr.tokens.dpr import DPRQuestionEncoderTokenizer as DPRQuestionEncoderTokenizer
+    from dpr.tokens.inputs import Window as Window
+    from dpr.tokens.inputs import passage_ids as passage_ids
+    from dpr.tokens.inputs import question_ids as question_ids
+    from dpr.tokens.inputs import reader_windows as reader_windows
+    from dpr.tokens.tokenizer import DPRTokenizer as DPRTokenizer
+
+_WHERE = {
+    "DPRContextEncoderTokenizer": "dpr",
+    "DPRQuestionEncoderTokenizer": "dpr",
+    "DPRTokenizer": "tokenizer",
+    "Window": "inputs",
+    "passage_ids": "inputs",
+    "question_ids": "inputs",
+    "reader_windows": "inputs",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

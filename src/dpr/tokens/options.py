@@ -1,0 +1,181 @@
+"""What a caller asked of a call: padding and truncation, checked and resolved.
+
+Takes the values users pass (``True``, ``"longest"``, ``"only_first"``, an enum of Transformers);
+gives one frozen :class:`CallOptions`. Also refuses misspelt keywords. Knows nothing of text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dpr.errors import SettingsError
+
+PAD = ("longest", "max_length", "do_not_pad")
+TRUNCATE = ("longest_first", "only_first", "only_second", "do_not_truncate")
+TENSORS = ("pt", "np")
+SIDES = ("right", "left")
+
+TruncationValue = bool | str | None
+PaddingValue = bool | str
+
+
+class SequenceLengthWarning(UserWarning):
+    """A sequence came out longer than the model has positions, as truncation was not asked for."""
+
+
+class TruncationWarning(UserWarning):
+    """Truncation took the whole text of a passage: its question and title left no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How one call pads and truncates.
+
+    Attributes:
+        padding: "longest", "max_length" or "do_not_pad".
+        truncation: "longest_first", "only_first", "only_second" or "do_not_truncate".
+        max_length: tokens, special ones included; None where nothing needs a limit.
+        stride: tokens that consecutive overflowing pieces share.
+        pad_to_multiple_of: padded lengths are multiples of this.
+    """
+
+    padding: str
+    truncation: str
+    max_length: int | None
+    stride: int = 0
+    pad_to_multiple_of: int | None = None
+
+    @property
+    def pads(self) -> bool:
+        """Whether sequences are padded at all."""
+        return self.padding != "do_not_pad"
+
+    @property
+    def truncates(self) -> bool:
+        """Whether sequences are cut at all."""
+        return self.truncation != "do_not_truncate"
+
+
+def resolve(
+    padding: PaddingValue,
+    truncation: TruncationValue,
+    max_length: int | None,
+    stride: int,
+    pad_to_multiple_of: int | None,
+    model_max_length: int,
+) -> CallOptions:
+    """The options a call means.
+
+    ``max_length`` alone (no padding, truncation not mentioned) asks for truncation; where padding
+    or truncation needs a length and none is given, it is the model's.
+
+    Raises:
+        SettingsError: a value outside what is allowed.
+    """
+    if truncation is None:
+        truncation = max_length is not None and padding is False
+    pad = _padding_name(padding)
+    cut = _truncation_name(truncation)
+    if max_length is not None and pad == "longest" and cut == "do_not_truncate":
+        warnings.warn(
+            "max_length does nothing with padding='longest' (or True) and no truncation; "
+            "pass padding='max_length' to pad to it or truncation=True to cut at it",
+            UserWarning,
+            stacklevel=4,
+        )
+    needed = cut != "do_not_truncate" or pad == "max_length"
+    length = model_max_length if max_length is None and needed else max_length
+    _check_counts(length, stride, pad_to_multiple_of)
+    multiple = pad_to_multiple_of
+    cut_and_padded = cut != "do_not_truncate" and pad != "do_not_pad"
+    if cut_and_padded and length is not None and multiple is not None and length % multiple:
+        raise SettingsError(
+            f"truncation to max_length={length} with pad_to_multiple_of={multiple} cannot give a "
+            f"multiple; use max_length={length // multiple * multiple or multiple}"
+        )
+    return CallOptions(pad, cut, length, stride, multiple)
+
+
+def check_room(options: CallOptions, special_tokens: int) -> None:
+    """Refuse a truncation length that special tokens alone fill, or a stride that cannot advance.
+
+    Raises:
+        SettingsError: naming the least length, or the greatest stride, that works.
+    """
+    if not options.truncates or options.max_length is None:
+        return
+    room = options.max_length - special_tokens
+    if room < 0:
+        raise SettingsError(
+            f"max_length={options.max_length} is below the {special_tokens} special tokens that "
+            f"are always there; use at least {special_tokens}"
+        )
+    if options.stride and options.stride >= room:
+        raise SettingsError(
+            f"stride={options.stride} leaves no advance: {room} tokens of text fit in max_length="
+            f"{options.max_length}; use a stride of at most {max(room - 1, 0)}"
+        )
+
+
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    """``value`` as a plain string (an enum's value) if it is one of ``allowed``."""
+    plain = getattr(value, "value", value)
+    if plain not in allowed:
+        raise SettingsError(f"{name}={value!r} is not known; allowed are {', '.join(allowed)}")
+    return str(plain)
+
+
+def tensor_kind(value: object) -> Literal["pt", "np"] | None:
+    """The kind of tensors asked for: "pt", "np" or None for lists."""
+    if value is None:
+        return None
+    return "pt" if check_choice("return_tensors", value, TENSORS) == "pt" else "np"
+
+
+def refuse_unknown(function: Callable[..., Any], unknown: Mapping[str, object]) -> None:
+    """Raise the TypeError of an unexpected keyword, naming the allowed name closest to it."""
+    if not unknown:
+        return
+    allowed = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and name not in ("self", "cls")
+    ]
+    name = next(iter(unknown))
+    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    label = function.__qualname__.replace(".__init__", "").replace(".__call__", "")
+    raise TypeError(
+        f"{label}() got an unexpected keyword argument {name!r}{hint} "
+        f"(allowed: {', '.join(allowed)})"
+    )
+
+
+def _padding_name(padding: object) -> str:
+    if padding is True:
+        return "longest"
+    if padding is False or padding is None:
+        return "do_not_pad"
+    return check_choice("padding", padding, PAD)
+
+
+def _truncation_name(truncation: object) -> str:
+    if truncation is True:
+        return "longest_first"
+    if truncation is False or truncation is None:
+        return "do_not_truncate"
+    return check_choice("truncation", truncation, TRUNCATE)
+
+
+def _check_counts(length: int | None, stride: int, multiple: int | None) -> None:
+    if length is not None and length < 0:
+        raise SettingsError(f"max_length={length} is negative; it counts tokens")
+    if stride < 0:
+        raise SettingsError(f"stride={stride} is negative; it counts tokens")
+    if multiple is not None and multiple < 1:
+        raise SettingsError(f"pad_to_multiple_of={multiple} must be at least 1")
