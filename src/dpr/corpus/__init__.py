@@ -1,0 +1,24 @@
+"""Documents -> passages: reading sources and splitting what they hold.
+
+``read_documents`` takes a path or the word ``pydoc`` and streams documents; ``split_document``
+cuts one into passages; ``read_passages`` does both. Knows nothing of tokens or models.
+
+What is malformed is an ``InputError`` that names the file and line, what was found and what is
+expected; ``SourceSettings(on_error="skip")`` leaves it out, counts it and lists the first 20 in
+``Problems``.
+"""
+
+from dpr.corpus.problems import Problem, Problems
+from dpr.corpus.settings import SourceSettings, SplitSettings
+from dpr.corpus.sources import read_documents, read_passages
+from dpr.corpus.split import split_document
+
+__all__ = [
+    "Problem",
+    "Problems",
+    "SourceSettings",
+    "SplitSettings",
+    "read_documents",
+    "read_passages",
+    "split_document",
+]

@@ -1,0 +1,137 @@
+"""Headings of Markdown and reStructuredText.
+
+Takes a text; gives its headings as sections that refer to it. A heading begins where its first
+line begins (the overline, where there is one), and its title is the heading's text without the
+marks that make it one; markup inside stays. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dpr.records import Section
+
+_LINE = re.compile(r"([^\r\n]*)(?:\r\n?|\n|$)")
+_HASHES = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
+# A line that begins like this is a list, a quotation, a table or code, never a setext heading.
+_NO_PARAGRAPH = re.compile(r" {4}|\t| {0,3}(?:[-+*>|]|\d{1,9}[.)])(?:[ \t]|$)| {0,3}[>|]")
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*")
+_SHORTEST_ADORNMENT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading and its depth, 1 being the topmost."""
+
+    start: int
+    title: str
+    level: int
+
+
+def to_sections(headings: list[Heading]) -> tuple[Section, ...]:
+    """The headings as a document holds them."""
+    return tuple(Section(heading.start, heading.title) for heading in headings)
+
+
+def first_title(headings: list[Heading]) -> str:
+    """What the text is called: its first topmost heading, empty without any."""
+    top = min((heading.level for heading in headings), default=0)
+    return next((heading.title for heading in headings if heading.level == top), "")
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    for match in _LINE.finditer(text):
+        yield match.start(), match[1]
+
+
+def markdown_headings(text: str) -> list[Heading]:
+    """Headings marked by hashes or underlined, outside code fences and front matter.
+
+    An underlined heading is a single line that follows an empty one, a heading or the start.
+    """
+    headings: list[Heading] = []
+    fence = ""
+    paragraph: tuple[int, str] | None = None  # the only line so far of the paragraph at hand
+    in_paragraph = False
+    for start, line in _lines_after_front_matter(text):
+        if fence:
+            if line.strip() and not line.strip().strip(fence[0]) and fence in line:
+                fence = ""
+            continue
+        opening = _FENCE.fullmatch(line)
+        hashes = _HASHES.fullmatch(line)
+        if opening and not (opening[1][0] == "`" and "`" in opening[2]):
+            fence, paragraph, in_paragraph = opening[1], None, False
+        elif hashes:
+            title = (hashes[2] or "").strip()
+            if title:
+                headings.append(Heading(start, title, len(hashes[1])))
+            paragraph, in_paragraph = None, False
+        elif paragraph and (underline := _SETEXT.fullmatch(line)):
+            level = 1 if underline[1][0] == "=" else 2
+            headings.append(Heading(paragraph[0], paragraph[1].strip(), level))
+            paragraph, in_paragraph = None, False
+        elif not line.strip():
+            paragraph, in_paragraph = None, False
+        else:
+            fresh = not in_paragraph and not _NO_PARAGRAPH.match(line)
+            paragraph, in_paragraph = (start, line) if fresh else None, True
+    return headings
+
+
+def _lines_after_front_matter(text: str) -> Iterator[tuple[int, str]]:
+    lines = list(_lines(text))
+    if lines and lines[0][1].rstrip() == "---":
+        for at, (_, line) in enumerate(lines[1:], 1):
+            if line.rstrip() in ("---", "..."):
+                return iter(lines[at + 1 :])
+    return iter(lines)
+
+
+def rst_headings(text: str) -> list[Heading]:
+    """Headings with an underline, or an overline and an underline, of at least their length.
+
+    The line before must be empty, so that tables and code are not taken for headings. As in
+    reStructuredText, the depth of a kind of line is the order in which the kinds first appear.
+    """
+    lines = list(_lines(text))
+    headings: list[Heading] = []
+    kinds: list[str] = []
+    at = 0
+    while at + 1 < len(lines):
+        found = _rst_heading(lines, at)
+        if found is None:
+            at += 1
+            continue
+        kind, title, used = found
+        if kind not in kinds:
+            kinds.append(kind)
+        headings.append(Heading(lines[at][0], title, kinds.index(kind) + 1))
+        at += used
+    return headings
+
+
+def _rst_heading(lines: list[tuple[int, str]], at: int) -> tuple[str, str, int] | None:
+    """The kind of adornment, the title and the number of lines of a heading at line ``at``."""
+    first, second = lines[at][1], lines[at + 1][1]
+    if not first.strip() or (at and lines[at - 1][1].strip()):
+        return None
+    if _ADORNMENT.fullmatch(first):
+        third = lines[at + 2][1] if at + 2 < len(lines) else ""
+        if third.rstrip() == first.rstrip() and _underlines(third, second.strip()):
+            return first[0] * 2, second.strip(), 3
+        return None
+    if first[0].isspace() or not _underlines(second, first.rstrip()):
+        return None
+    return second[0], first.rstrip(), 2
+
+
+def _underlines(line: str, title: str) -> bool:
+    if not title or not _ADORNMENT.fullmatch(line) or _ADORNMENT.fullmatch(title):
+        return False
+    length = len(line.rstrip())
+    return length >= len(title) and (length >= _SHORTEST_ADORNMENT or length == len(title))
