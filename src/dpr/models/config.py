@@ -259,7 +259,7 @@ class DPRConfig:
         """
         for name in overrides:
             if name not in _KNOWN and name not in values and name not in _FOREIGN:
-                raise TypeError(unknown_keyword(name, sorted(_KNOWN - {"_extra"})))
+                raise TypeError(unknown_keyword(name, sorted(FIELDS)))
         merged = dict(values)
         if overrides.get("dtype") is not None or overrides.get("torch_dtype") is not None:
             merged.pop("dtype", None)
@@ -322,10 +322,10 @@ class DPRConfig:
         return f"{type(self).__name__} {self.to_json_string()}"
 
 
-_KNOWN = frozenset(
+FIELDS = frozenset(
     {*_WRITTEN, *_OUTPUT_FLAGS, "dtype", "torch_dtype", "architectures", "attn_implementation"}
-    | {"name_or_path", "_extra"}
 )
+_KNOWN = FIELDS | {"name_or_path", "_extra"}
 
 
 def unknown_keyword(name: str, allowed: list[str]) -> str:
