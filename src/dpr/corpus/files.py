@@ -110,7 +110,7 @@ def read_folder(folder: Path, on_error: OnError, problems: Problems) -> Iterator
         InputError: a file is malformed, unless such files are skipped.
         MissingExtraError: a file needs a package that is not installed, unless skipped.
     """
-    for identifier in sorted(_names(folder, "", problems)):
+    for identifier in sorted(_names(folder, "", on_error, problems)):
         path = folder / identifier
         try:
             document = read_file(path, identifier)
@@ -125,19 +125,22 @@ def read_folder(folder: Path, on_error: OnError, problems: Problems) -> Iterator
             yield document
 
 
-def _names(folder: Path, prefix: str, problems: Problems) -> Iterator[str]:
+def _names(folder: Path, prefix: str, on_error: OnError, problems: Problems) -> Iterator[str]:
     """Paths below ``folder`` of the files to read; the rest is told to ``problems``."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot be read: {reason}", source=str(folder)) from error
+        reason = f"cannot be read: {error.strerror or error}"
+        if on_error == "raise":
+            raise InputError(reason, source=str(folder)) from error
+        problems.add(str(folder), reason)
+        return
     for entry in entries:
         name = prefix + entry.name
         if entry.name.startswith("."):
             problems.ignore(str(folder / entry.name))
         elif entry.is_dir(follow_symlinks=False):
-            yield from _names(folder / entry.name, f"{name}/", problems)
+            yield from _names(folder / entry.name, f"{name}/", on_error, problems)
         elif entry.is_file() and Path(entry.name).suffix.lower() in READERS:
             yield name
         else:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dpr.records import Section
 
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n?|\n|$)")
-_HASHES = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+_HASHES = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
 # A line that begins like this is a list, a quotation, a table or code, never a setext heading.
@@ -63,12 +63,11 @@ def markdown_headings(text: str) -> list[Heading]:
                 fence = ""
             continue
         opening = _FENCE.fullmatch(line)
-        hashes = _HASHES.fullmatch(line)
+        hashes = _HASHES.match(line)
         if opening and not (opening[1][0] == "`" and "`" in opening[2]):
             fence, paragraph, in_paragraph = opening[1], None, False
         elif hashes:
-            title = (hashes[2] or "").strip()
-            if title:
+            if title := _without_closing_hashes(line[hashes.end() :].strip()):
                 headings.append(Heading(start, title, len(hashes[1])))
             paragraph, in_paragraph = None, False
         elif paragraph and (underline := _SETEXT.fullmatch(line)):
@@ -83,6 +82,11 @@ def markdown_headings(text: str) -> list[Heading]:
     return headings
 
 
+def _without_closing_hashes(title: str) -> str:
+    bare = title.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1] in " \t" else title
+
+
 def _lines_after_front_matter(text: str) -> Iterator[tuple[int, str]]:
     lines = list(_lines(text))
     if lines and lines[0][1].rstrip() == "---":
@@ -95,19 +99,24 @@ def _lines_after_front_matter(text: str) -> Iterator[tuple[int, str]]:
 def rst_headings(text: str) -> list[Heading]:
     """Headings with an underline, or an overline and an underline, of at least their length.
 
-    The line before must be empty, so that tables and code are not taken for headings. As in
-    reStructuredText, the depth of a kind of line is the order in which the kinds first appear.
+    The line before must be empty, a heading's or a directive's, so that tables and code are not
+    taken for headings. As in reStructuredText, the depth of a kind of line is the order in which
+    the kinds first appear.
     """
     lines = list(_lines(text))
     headings: list[Heading] = []
     kinds: list[str] = []
     at = 0
+    free = True  # whether a heading may begin here
     while at + 1 < len(lines):
-        found = _rst_heading(lines, at)
+        found = _rst_heading(lines, at) if free else None
         if found is None:
+            line = lines[at][1]
+            free = not line.strip() or line.startswith(".. ")
             at += 1
             continue
         kind, title, used = found
+        free = True
         if kind not in kinds:
             kinds.append(kind)
         headings.append(Heading(lines[at][0], title, kinds.index(kind) + 1))
@@ -118,7 +127,7 @@ def rst_headings(text: str) -> list[Heading]:
 def _rst_heading(lines: list[tuple[int, str]], at: int) -> tuple[str, str, int] | None:
     """The kind of adornment, the title and the number of lines of a heading at line ``at``."""
     first, second = lines[at][1], lines[at + 1][1]
-    if not first.strip() or (at and lines[at - 1][1].strip()):
+    if not first.strip():
         return None
     if _ADORNMENT.fullmatch(first):
         third = lines[at + 2][1] if at + 2 < len(lines) else ""

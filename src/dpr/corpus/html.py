@@ -54,8 +54,9 @@ class _Extractor(HTMLParser):
             self._break = _PARAGRAPH if self._break >= _LINE else _LINE
         else:
             self._separate(tag)
+            if tag in _BLOCKS and self._in_heading():
+                self._end_heading()  # left open
             if tag in _HEADINGS:
-                self._end_heading()
                 self._heading = (len(self.parts), tag)
             self._pre += tag == "pre"
 
@@ -113,6 +114,10 @@ class _Extractor(HTMLParser):
         if self._title_parts is not None:
             self.title = _folded(self._title_parts)
             self._title_parts = None
+
+    def _in_heading(self) -> bool:
+        """Whether a heading is open and has text already."""
+        return self._heading is not None and len(self.parts) > self._heading[0]
 
     def _end_heading(self) -> None:
         if self._heading is None:

@@ -128,17 +128,13 @@ def decode_text(data: bytes, source: str) -> str:
             source=source,
             line=data.count(b"\n", 0, at) + 1,
         )
+    mark = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     try:
-        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    try:
-        data.decode("utf-8")
+        return data[mark:].decode("utf-8")
     except UnicodeDecodeError as error:
+        at = mark + error.start
         raise InputError(
-            f"not UTF-8: byte 0x{data[error.start]:02x} at byte {error.start}; "
-            "convert the file to UTF-8",
+            f"not UTF-8: byte 0x{data[at]:02x} at byte {at}; convert the file to UTF-8",
             source=source,
-            line=data.count(b"\n", 0, error.start) + 1,
+            line=data.count(b"\n", 0, at) + 1,
         ) from None
-    raise InputError("not UTF-8", source=source)

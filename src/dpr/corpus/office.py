@@ -80,7 +80,7 @@ def read_docx(path: Path) -> tuple[str, list[Heading], str]:
                 continue
             if level is not None:
                 at = length + len(text) - len(text.lstrip())
-                headings.append(Heading(at, text.strip(), level))
+                headings.append(Heading(at, " ".join(text.split()), level))
             parts.append(text)
             length += len(text) + len(_APART)
     except Exception as error:  # damaged files make python-docx, zipfile and lxml raise anything

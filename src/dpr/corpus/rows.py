@@ -22,6 +22,7 @@ Row = tuple[int, object, object, object]
 ID_NAMES = ("id", "_id")
 TEXT_NAMES = ("text", "contents", "body")
 TITLE_NAMES = ("title",)
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class SeenIds:
         self._digests: set[bytes] = set()
         self._first = 0
         self._next = 0
-        self._next_text = ""
+        self._next_text: str | None = None
 
     def add(self, identifier: str) -> bool:
         """Remember ``identifier``; False when it came before."""
@@ -84,9 +85,9 @@ class SeenIds:
             self._next_text = str(self._next)
             # It may have come out of turn before the count reached it.
             return not self._digests or _digest(identifier) not in self._digests
-        if identifier.isascii() and identifier.isdigit() and str(int(identifier)) == identifier:
-            number = int(identifier)
-            if not self._next_text:
+        number = _number(identifier)
+        if number is not None:
+            if self._next_text is None:
                 self._first, self._next = number, number + 1
                 self._next_text = str(self._next)
                 return True
@@ -95,6 +96,14 @@ class SeenIds:
         before = len(self._digests)
         self._digests.add(_digest(identifier))
         return len(self._digests) > before
+
+
+def _number(identifier: str) -> int | None:
+    """The number that ``identifier`` spells in the one way that ``str`` does, if so."""
+    if not (identifier.isascii() and identifier.isdigit()) or len(identifier) > _MOST_DIGITS:
+        return None
+    number = int(identifier)
+    return number if str(number) == identifier else None
 
 
 def _digest(identifier: str) -> bytes:
@@ -204,13 +213,14 @@ def _duplicate(
             line=line,
         )
     # Where an id came first is not remembered: that would cost memory for every row.
-    first = next(
-        row[0]
+    lines = (
+        f"line {row[0]}"
         for row in open_rows()
         if not isinstance(row, InputError) and str(row[1]) == identifier
     )
     return InputError(
-        f"the id {identifier!r} is also that of line {first}; ids must be unique",
+        f"the id {identifier!r} is also that of {next(lines, 'an earlier line')}; ids must be "
+        "unique: change one, or skip malformed rows, which keeps the first",
         source=source,
         line=line,
     )

@@ -1,11 +1,13 @@
 """Where sentences and paragraphs end, by rule.
 
-Takes a text and a range of it; gives ranges without white space around. The rule: a sentence
-ends at ``.``, ``!``, ``?`` or ``…`` (with closing quotes and brackets) before white space, unless
-the next character is a lower-case letter; at ``。！？｡`` anywhere; and at an empty line. A single
-dot ends none after an abbreviation of a short English list (Dr., e.g., Fig.), after initials
-(J. R., U.S.) or after the number that begins a line (1.); a number's dot (3.14) has no white
-space after it. The rule errs towards longer sentences. Knows nothing of passages.
+Takes a text and a range of it; gives ranges without white space around. Knows nothing of passages.
+
+The rule: a sentence ends at ``.``, ``!``, ``?`` or ``…``, with closing quotes and brackets, before
+white space, unless the next character is a lower-case letter; at ``。！？｡``, ``।॥`` and ``؟۔``
+anywhere; and at an empty line. A single dot ends none after an abbreviation of a short English
+list (Dr., et al.), or of another list where a digit follows (No. 5, Fig. 2); after initials
+(J. R., U.S., e.g.); or after the number that begins a line (1.). A number's dot (3.14) has no
+white space after it. The rule errs towards longer sentences.
 """
 
 from __future__ import annotations
@@ -17,18 +19,22 @@ from collections.abc import Iterator
 BLANK_LINE = re.compile(r"(?>\r\n|[\n\r])[^\S\n\r]*(?>\r\n|[\n\r])\s*")
 _END = re.compile(
     r"[.!?…]++[\"'”’»)\]*_`]*+(?=\s)"
-    r"|[。！？｡]++[」』”’）】》〉\"')\]]*+"
+    r"|[。！？｡।॥؟۔]++[」』”’）】》〉\"')\]]*+"
     rf"|{BLANK_LINE.pattern}"
 )
 _NOT_SPACE = re.compile(r"\S")
 _LAST_WORD = re.compile(r"\S+\Z")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]|[^\W\d_a-z]")
-_ABBREVIATION_NAMES = (
+_BEFORE_ANYTHING = (
     "mr mrs ms dr prof st sr jr rev gen col capt lt sgt gov sen rep hon messrs mt ft "
-    "vs cf ca approx est esp al no nos vol vols ed eds p pp ch sec fig figs eq eqs ref refs "
-    "inc ltd co corp dept univ bros jan feb mar apr jun jul aug sep sept oct nov dec"
+    "vs cf ca approx esp al ed eds inc ltd co corp dept univ bros"
 )
-_ABBREVIATIONS = frozenset(_ABBREVIATION_NAMES.split())
+_BEFORE_NUMBERS = (
+    "no nos vol vols p pp ch sec art fig figs eq eqs ref refs est "
+    "jan feb mar apr jun jul aug sep sept oct nov dec"
+)
+_ABBREVIATIONS = frozenset(_BEFORE_ANYTHING.split())
+_COUNTED = frozenset(_BEFORE_NUMBERS.split())
 _REACH = 32  # no abbreviation is longer, so a very long word is not looked at whole
 
 
@@ -78,6 +84,8 @@ def _ends(text: str, mark: re.Match[str], start: int, end: int) -> bool:
         return True
     bare = word[0].lstrip("\"'“‘«([*_`")
     if bare.casefold() in _ABBREVIATIONS or _INITIALS.fullmatch(bare):
+        return False
+    if following and following[0].isdigit() and bare.casefold() in _COUNTED:
         return False
     begins_line = word.start() == start or text[word.start() - 1] in "\n\r"
     return not (begins_line and bare.isdigit())

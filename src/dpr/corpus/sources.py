@@ -112,7 +112,7 @@ def recognise(path: Path, settings: SourceSettings = _READ) -> Format:
     if psgs and chosen in (None, "tsv"):
         return "psgs"
     if chosen is not None and chosen != "files":
-        return "beir" if name == "corpus.jsonl" and not settings.names_columns else chosen
+        return chosen
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.lstrip().startswith(b"{") and _is_object(head.lstrip().split(b"\n", 1)[0]):

@@ -10,7 +10,9 @@ DPR's published passages stay whole.
 
 No passage runs from one section into the next, except that a section of fewer than 15 words, its
 heading counted, is joined with the one after it until there are 15; the last one stands alone. A
-passage's section is the heading that covers most of it, the earlier one of equals.
+passage's section is the heading that covers most of it, the earlier one of equals; with ``none``
+it is the last heading that begins no later than the passage. ``paragraphs`` joins a first
+paragraph of fewer than 15 words, such as a heading, with those after it in the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
-from dpr.corpus.sentences import paragraph_spans, sentence_spans, trimmed
+from dpr.corpus.sentences import paragraph_spans, sentence_spans
 from dpr.corpus.settings import SplitSettings
 from dpr.records import Document, Passage
 
@@ -133,9 +135,9 @@ def _count(text: str, start: int, end: int, enough: int) -> int:
 
 
 def _joined_paragraphs(text: str, start: int, end: int, enough: int) -> Iterator[Span]:
-    """The paragraphs of a region, a short first one (its heading) joined with the next."""
+    """The paragraphs of a region, a short first one (its heading) joined with those after it."""
     paragraphs = list(paragraph_spans(text, start, end))
-    if len(paragraphs) > 1 and _count(text, *paragraphs[0], enough) < enough:
+    while len(paragraphs) > 1 and _count(text, *paragraphs[0], enough) < enough:
         paragraphs[:2] = [(paragraphs[0][0], paragraphs[1][1])]
     return iter(paragraphs)
 
@@ -163,4 +165,4 @@ def _sentence_pieces(text: str, start: int, end: int, size: int) -> Iterator[Spa
             yield first, last
         else:
             for match in _counted_runs(size).finditer(text, first, last):
-                yield trimmed(text, *match.span())
+                yield match.span()

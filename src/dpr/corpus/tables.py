@@ -111,8 +111,8 @@ def _check_header(header: list[str], settings: SourceSettings, delimiter: str, s
 def _bad_quotes(error: csv.Error, decode: LineDecoder, line: int) -> InputError:
     span = "" if decode.number <= line else f" (lines {line} to {decode.number} were taken as one)"
     return InputError(
-        f"the quotes are not those of a CSV file: {error}{span}; expected a field with quotes in "
-        'it to be written as "a ""quoted"" word"',
+        f"not a well-formed row: {error}{span}; expected CSV quoting, in which a field with quotes "
+        'or line ends in it is written "a ""quoted"" word"',
         source=decode.source,
         line=line,
     )
