@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from dpr.errors import SettingsError
 
@@ -30,6 +30,63 @@ class SequenceLengthWarning(UserWarning):
 
 class TruncationWarning(UserWarning):
     """Truncation took the whole text of a passage: its question and title left no room."""
+
+
+class CallKeywords(TypedDict, total=False):
+    """What calls of a tokenizer take by keyword.
+
+    Attributes:
+        add_special_tokens: ``[CLS] a [SEP]``, ``[CLS] a [SEP] b [SEP]``; the default.
+        padding: True or "longest", "max_length", False or "do_not_pad" (the default).
+        truncation: True or "longest_first", "only_first", "only_second", False or
+            "do_not_truncate"; where not given, ``max_length`` without padding asks for it.
+        max_length: tokens at most, special ones included; the model's where one is needed.
+        stride: tokens that overflowing pieces share.
+        is_split_into_words: each text is a list of words.
+        pad_to_multiple_of: padded lengths are multiples of this.
+        padding_side: "right" or "left" for this call.
+        return_tensors: "pt", "np", or None for lists.
+        return_token_type_ids, return_attention_mask: None follows ``model_input_names``.
+        return_overflowing_tokens: what is cut off comes as further rows, with
+            ``overflow_to_sample_mapping``.
+        return_special_tokens_mask, return_offsets_mapping, return_length: add these keys.
+        split_special_tokens: read special tokens written in a text as ordinary text; None
+            follows the tokenizer's attribute.
+        verbose: warn where a row is longer than the model has positions; the default.
+    """
+
+    add_special_tokens: bool
+    padding: PaddingValue
+    truncation: TruncationValue
+    max_length: int | None
+    stride: int
+    is_split_into_words: bool
+    pad_to_multiple_of: int | None
+    padding_side: str | None
+    return_tensors: str | None
+    return_token_type_ids: bool | None
+    return_attention_mask: bool | None
+    return_overflowing_tokens: bool
+    return_special_tokens_mask: bool
+    return_offsets_mapping: bool
+    return_length: bool
+    split_special_tokens: bool | None
+    verbose: bool
+
+
+CALL_KEYWORDS = tuple(CallKeywords.__annotations__)
+CALL_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(CALL_KEYWORDS),
+    "add_special_tokens": True,
+    "padding": False,
+    "stride": 0,
+    "is_split_into_words": False,
+    "return_overflowing_tokens": False,
+    "return_special_tokens_mask": False,
+    "return_offsets_mapping": False,
+    "return_length": False,
+    "verbose": True,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +194,26 @@ def tensor_kind(value: object) -> Literal["pt", "np"] | None:
     return "pt" if check_choice("return_tensors", value, TENSORS) == "pt" else "np"
 
 
-def refuse_unknown(function: Callable[..., Any], unknown: Mapping[str, object]) -> None:
-    """Raise the TypeError of an unexpected keyword, naming the allowed name closest to it."""
-    if not unknown:
-        return
-    allowed = [
+def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's parameters, without ``self`` and catch-alls."""
+    return tuple(
         name
         for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD and name not in ("self", "cls")
-    ]
-    name = next(iter(unknown))
-    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    label = function.__qualname__.replace(".__init__", "").replace(".__call__", "")
-    raise TypeError(
-        f"{label}() got an unexpected keyword argument {name!r}{hint} "
-        f"(allowed: {', '.join(allowed)})"
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        and name not in ("self", "cls")
     )
+
+
+def refuse_unknown(where: str, given: Iterable[str], allowed: Sequence[str]) -> None:
+    """Raise the TypeError of an unexpected keyword, naming the allowed name closest to it."""
+    for name in given:
+        if name not in allowed:
+            close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(
+                f"{where}() got an unexpected keyword argument {name!r}{hint} "
+                f"(allowed: {', '.join(allowed)})"
+            )
 
 
 def _padding_name(padding: object) -> str:
