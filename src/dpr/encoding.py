@@ -1,0 +1,151 @@
+"""Text to vectors, in bulk and one at a time: a tokenizer, a model and their settings as one thing.
+
+Takes strings or passages, gives float32 arrays. Sorts by length, packs by token budget and spends
+no operation on padding. Knows nothing of collections or indexes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dpr.errors import SettingsError
+from dpr.models.checkpoint import weights_fingerprint
+from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, pack
+from dpr.records import Passage
+from dpr.tokens import DPRTokenizer, passage_ids, question_ids
+from dpr.tokens.batching import token_batches
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingSettings:
+    """How text becomes vectors.
+
+    Attributes:
+        max_length: tokens of a text that are encoded, special tokens included; the rest is cut.
+        batch_tokens: tokens encoded at once. Small batches stay in a CPU's caches.
+    """
+
+    max_length: int = 256
+    batch_tokens: int = 1536
+
+    def __post_init__(self) -> None:
+        if self.max_length < 8:
+            raise SettingsError(f"max_length={self.max_length}; give at least 8 tokens")
+        if self.batch_tokens < 1:
+            raise SettingsError(f"batch_tokens={self.batch_tokens}; give at least 1")
+
+
+class _Encoder:
+    """What both towers share."""
+
+    tower = ""
+
+    def __init__(
+        self,
+        model: DPRQuestionEncoder | DPRContextEncoder,
+        tokenizer: DPRTokenizer,
+        settings: EncodingSettings | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self._settings = settings or EncodingSettings()
+        limit = model.config.max_position_embeddings
+        if self._settings.max_length > limit:
+            raise SettingsError(
+                f"max_length={self._settings.max_length}; the model has {limit} positions"
+            )
+        self._fingerprint = ""
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+        return self.model.embeddings_size
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What, beside weights and vocabulary, decides the vectors; JSON, for people to read."""
+        return {
+            "tower": self.tower,
+            "max_length": self._settings.max_length,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "dim": self.dim,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, tokenizer and settings: equal fingerprints, equal vectors."""
+        if not self._fingerprint:
+            parts = {
+                "weights": weights_fingerprint(self.model.state_dict()),
+                "config": self.model.config.hidden_act,
+                "heads": self.model.config.num_attention_heads,
+                "epsilon": self.model.config.layer_norm_eps,
+                "tokenizer": self.tokenizer.fingerprint(),
+                **self.settings,
+            }
+            text = json.dumps(parts, sort_keys=True)
+            self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        return self._fingerprint
+
+    def encode_ids(
+        self, ids: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None
+    ) -> Vectors:
+        """Vectors (n, dim) of token id sequences, in the order given."""
+        vectors = np.empty((len(ids), self.dim), dtype=np.float32)
+        with torch.inference_mode():
+            for batch in token_batches([len(one) for one in ids], self._settings.batch_tokens):
+                out = self.model.encode_packed(*pack([ids[i] for i in batch], self.model.device))
+                vectors[batch] = out.float().cpu().numpy()
+                if progress is not None:
+                    progress(len(batch))
+        return vectors
+
+
+class QuestionEncoder(_Encoder):
+    """Questions to vectors."""
+
+    tower = "question"
+    model: DPRQuestionEncoder
+
+    def encode(self, questions: Sequence[str]) -> Vectors:
+        """Vectors (n, dim), in the order given."""
+        return self.encode_ids(question_ids(self.tokenizer, questions, self._settings.max_length))
+
+
+class ContextEncoder(_Encoder):
+    """Passages to vectors, each encoded with its title."""
+
+    tower = "context"
+    model: DPRContextEncoder
+
+    def __init__(
+        self,
+        model: DPRContextEncoder,
+        tokenizer: DPRTokenizer,
+        settings: EncodingSettings | None = None,
+    ) -> None:
+        super().__init__(model, tokenizer, settings)
+        self.truncated = 0
+
+    def encode(
+        self, passages: Sequence[Passage], progress: Callable[[int], None] | None = None
+    ) -> Vectors:
+        """Vectors (n, dim), in the order given; ``truncated`` counts the texts that were cut."""
+        ids, truncated = passage_ids(
+            self.tokenizer,
+            [passage.title for passage in passages],
+            [passage.text for passage in passages],
+            self._settings.max_length,
+        )
+        self.truncated += truncated
+        return self.encode_ids(ids, progress)

@@ -1,0 +1,253 @@
+"""Hits to answers: the reader over the passages found (Karpukhin et al. 2020, §6.1).
+
+How an answer's score is made. The reader gives each passage a relevance logit r and each span
+start and end probabilities; the retriever gives each passage a score s. Passages read for one
+question share one posterior
+
+    P(passage) = softmax over the passages of (relevance_weight · r + retrieval_weight · s)
+
+and a span of a passage has P(span | passage) = P(start) · P(end), each a softmax over the tokens of
+the passage's text. An answer's score is Σ P(passage) · P(span | passage) over all the passages that
+give the same answer (compared as SQuAD compares answers): a number between 0 and 1. Where even the
+best answer stays under ``no_answer_below``, there is no answer.
+
+Takes questions and hits, gives answers with character offsets. Knows nothing of collections.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dpr.errors import SettingsError
+from dpr.evaluation.answers import normalize_answer
+from dpr.models.dpr import DPRReader, pack
+from dpr.records import Answer, Hit
+from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
+from dpr.tokens.batching import token_batches
+from dpr.tokens.spans import best_spans
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSettings:
+    """How passages are read.
+
+    Attributes:
+        passages: hits read for a question, from the best on.
+        answers: answers given for a question, at most.
+        max_answer_tokens: longest span, in tokens.
+        spans_per_passage: spans of a passage that compete.
+        relevance_weight, retrieval_weight: see the module.
+        no_answer_below: an answer with a lower score is not given.
+        max_length: tokens read at once, the question included; longer passages are read in
+            windows that overlap by ``stride`` tokens.
+        batch_tokens: tokens that go through the model at once.
+    """
+
+    passages: int = 10
+    answers: int = 3
+    max_answer_tokens: int = 20
+    spans_per_passage: int = 4
+    relevance_weight: float = 1.0
+    retrieval_weight: float = 1.0
+    no_answer_below: float = 0.02
+    max_length: int = 350
+    stride: int = 128
+    batch_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        for name in ("passages", "answers", "max_answer_tokens", "spans_per_passage", "max_length"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
+        if not 0 <= self.no_answer_below <= 1:
+            raise SettingsError(
+                f"no_answer_below={self.no_answer_below}; give a share between 0 and 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of one text: character offsets, log P(start)·P(end), and the sum of its logits."""
+
+    start: int
+    end: int
+    log_probability: float
+    logits: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading one window of a text gives: its relevance logit and best spans, best first."""
+
+    item: int
+    relevance: float
+    spans: tuple[Span, ...]
+
+
+class Reader:
+    """A reader model, its tokenizer and its settings as one thing."""
+
+    def __init__(
+        self,
+        model: DPRReader,
+        tokenizer: DPRReaderTokenizer,
+        settings: ReadingSettings | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.settings = settings or ReadingSettings()
+        limit = model.config.max_position_embeddings
+        if self.settings.max_length > limit:
+            raise SettingsError(
+                f"max_length={self.settings.max_length}; the model has {limit} positions"
+            )
+        size = max(tokenizer.get_vocab().values()) + 1
+        self._continues = np.zeros(size, dtype=bool)
+        self._continues[
+            [number for token, number in tokenizer.get_vocab().items() if token.startswith("##")]
+        ] = True
+
+    def read(
+        self, questions: Sequence[str], titles: Sequence[str], texts: Sequence[str]
+    ) -> list[Reading]:
+        """Reads text i for question i. Gives the readings in input order, a text that is longer
+        than ``max_length`` several times (a reading for each window)."""
+        windows = reader_windows(
+            self.tokenizer,
+            questions,
+            titles,
+            texts,
+            max_length=self.settings.max_length,
+            stride=self.settings.stride,
+        )
+        readings: list[Reading | None] = [None] * len(windows)
+        with torch.inference_mode():
+            lengths = [len(window.ids) for window in windows]
+            for batch in token_batches(lengths, self.settings.batch_tokens):
+                ids, layout = pack([windows[i].ids for i in batch], self.model.device)
+                start, end, relevance = (
+                    one.double().cpu().numpy() for one in self.model.read_packed(ids, layout)
+                )
+                offset = 0
+                for row, i in enumerate(batch):
+                    stop = offset + lengths[i]
+                    readings[i] = self._reading(
+                        windows[i], start[offset:stop], end[offset:stop], float(relevance[row])
+                    )
+                    offset = stop
+        return [reading for reading in readings if reading is not None]
+
+    def _reading(self, window: Window, start: Array, end: Array, relevance: float) -> Reading:
+        first, last = window.text_start, window.text_start + len(window.offsets)
+        if first == last:
+            return Reading(window.item, relevance, ())
+        floor = _log_sum(start[first:last]) + _log_sum(end[first:last])
+        found = best_spans(
+            start,
+            end,
+            (first, last),
+            self.settings.max_answer_tokens,
+            self.settings.spans_per_passage,
+        )
+        spans = []
+        for head, tail, score in found:
+            begin, finish = self._whole_words(window, head - first, tail - first)
+            spans.append(Span(begin, finish, float(score) - floor, float(score)))
+        return Reading(window.item, relevance, tuple(spans))
+
+    def _whole_words(self, window: Window, head: int, tail: int) -> tuple[int, int]:
+        """Character offsets of a token span, widened where it begins or ends inside a word."""
+        ids, first = window.ids, window.text_start
+        while head > 0 and self._continues[ids[first + head]]:
+            head -= 1
+        while tail + 1 < len(window.offsets) and self._continues[ids[first + tail + 1]]:
+            tail += 1
+        return window.offsets[head][0], window.offsets[tail][1]
+
+    def answer(self, question: str, hits: Sequence[Hit]) -> tuple[Answer, ...]:
+        """The answers to one question, best first; none where nothing convinces."""
+        return self.answer_many([question], [hits])[0]
+
+    def answer_many(
+        self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
+    ) -> list[tuple[Answer, ...]]:
+        """The answers to each question, from its hits; all are read in shared batches."""
+        read = [list(one[: self.settings.passages]) for one in hits]
+        rows = [(number, hit) for number, found in enumerate(read) for hit in found]
+        readings = self.read(
+            [questions[number] for number, _ in rows],
+            [hit.passage.title for _, hit in rows],
+            [hit.passage.text for _, hit in rows],
+        )
+        grouped: dict[int, list[tuple[Hit, Reading]]] = defaultdict(list)
+        for reading in readings:
+            number, hit = rows[reading.item]
+            grouped[number].append((hit, reading))
+        return [self._gather(grouped[number]) for number in range(len(questions))]
+
+    def _gather(self, readings: Sequence[tuple[Hit, Reading]]) -> tuple[Answer, ...]:
+        """Adds up the same answer over passages; see the module for the rule."""
+        if not readings:
+            return ()
+        weights = np.array(
+            [
+                self.settings.relevance_weight * reading.relevance
+                + self.settings.retrieval_weight * hit.score
+                for hit, reading in readings
+            ]
+        )
+        posterior = weights - _log_sum(weights)
+        groups: dict[str, list[tuple[float, Answer]]] = defaultdict(list)
+        for (hit, reading), passage in zip(readings, posterior, strict=True):
+            seen = set()
+            for span in reading.spans:
+                text = hit.passage.text[span.start : span.end]
+                key = normalize_answer(text) or text
+                if key in seen:  # widening can make one of two spans
+                    continue
+                seen.add(key)
+                share = float(np.exp(passage + span.log_probability))
+                groups[key].append((share, _answer(hit, reading, span, text)))
+        answers = [_together(group) for group in groups.values()]
+        answers.sort(key=lambda answer: (-answer.score, answer.passage_id, answer.start))
+        return tuple(
+            answer
+            for answer in answers[: self.settings.answers]
+            if answer.score >= self.settings.no_answer_below
+        )
+
+
+def _answer(hit: Hit, reading: Reading, span: Span, text: str) -> Answer:
+    passage = hit.passage
+    return Answer(
+        text=text,
+        score=0.0,
+        passage_id=passage.id,
+        start=span.start,
+        end=span.end,
+        document_start=passage.start + span.start,
+        document_end=passage.start + span.end,
+        retrieval_score=hit.score,
+        relevance=reading.relevance,
+        span_score=span.logits,
+    )
+
+
+def _together(group: Sequence[tuple[float, Answer]]) -> Answer:
+    """One answer of all that say the same: shown where it is likeliest, with the summed score."""
+    ordered = sorted(group, key=lambda one: -one[0])
+    support = tuple(dict.fromkeys(answer.passage_id for _, answer in ordered))
+    total = min(1.0, sum(share for share, _ in ordered))
+    return replace(ordered[0][1], score=total, support=support)
+
+
+def _log_sum(values: Array) -> float:
+    top = float(values.max())
+    return top + float(np.log(np.exp(values - top).sum()))

@@ -1,0 +1,1 @@
+"""Training of retriever and reader."""

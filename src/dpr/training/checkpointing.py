@@ -1,0 +1,81 @@
+"""One file that holds a training run's state: weights, optimizer moments, position. No pickle.
+
+Written to a temporary file, synced, then renamed: a kill leaves the old one or the new one whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dpr.errors import CheckpointError
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands: steps done, and the measures of the best model so far."""
+
+    step: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    path: Path,
+    parameters: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+) -> None:
+    tensors = {f"model.{name}": value.detach() for name, value in parameters.items()}
+    for name, parameter in parameters.items():
+        state = optimizer.state.get(parameter, {})
+        tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, {"position": json.dumps(asdict(position))})
+    _settle(temporary, path)
+
+
+@torch.no_grad()
+def load_checkpoint(
+    path: Path, parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
+) -> Position:
+    """Puts weights and moments back in place; gives the position."""
+    try:
+        with safe_open(path, "pt") as file:
+            names = set(file.keys())
+            expected = {f"model.{name}" for name in parameters}
+            if {name for name in names if name.startswith("model.")} != expected:
+                raise CheckpointError(f"{path} is of a model with other weights than this one")
+            for name, parameter in parameters.items():
+                parameter.copy_(file.get_tensor(f"model.{name}"))
+                state = {
+                    m: file.get_tensor(f"{m}.{name}") for m in MOMENTS if f"{m}.{name}" in names
+                }
+                if state:
+                    optimizer.state[parameter] = state
+            position: dict[str, object] = json.loads(file.metadata()["position"])
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; delete it to begin anew") from error
+    return Position(**position)  # type: ignore[arg-type]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a small file so that readers see the old text or the new, never a part."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    _settle(temporary, path)
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,254 @@
+"""The training loop that retriever and reader share.
+
+Takes a ``Task`` (batches, a step, an evaluation) and settings; gives a run folder:
+
+    settings.json           what was asked for
+    log.jsonl               one line a logged step or evaluation
+    loss.png                the loss and the dev measure, as a picture
+    checkpoint.safetensors  weights, optimizer and position, replaced atomically
+    best/, last/            models in the ordinary layout
+
+A run continues from its checkpoint exactly: batches are a function of (seed, epoch), dropout of
+(seed, step), so that no generator's state has to be kept. Knows nothing of questions or passages.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import nn
+
+from dpr.errors import DPRError, SettingsError
+from dpr.training.checkpointing import Position, load_checkpoint, replace_text, save_checkpoint
+
+Batch = TypeVar("Batch")
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """How to train; the defaults are the paper's (Karpukhin et al. 2020, §5).
+
+    Attributes:
+        epochs: passes over the samples.
+        learning_rate: at the end of the warm-up; falls linearly to zero at the end.
+        warmup_steps: steps of linear rise; at most a tenth of all steps is used.
+        clip_norm: gradients are scaled down to this Euclidean norm.
+        weight_decay: of AdamW, on matrices only.
+        seed: of sample order and dropout.
+        freeze_embeddings: leave the word embeddings as they are (half of a small model's weights).
+        checkpoint_seconds: at most this much work is lost by a kill.
+        evaluations: evaluations on the dev set in each epoch.
+        log_steps: steps between lines of the log.
+    """
+
+    epochs: int = 40
+    learning_rate: float = 1e-5
+    warmup_steps: int = 1237
+    clip_norm: float = 2.0
+    weight_decay: float = 0.0
+    seed: int = 0
+    freeze_embeddings: bool = False
+    checkpoint_seconds: float = 300.0
+    evaluations: int = 1
+    log_steps: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "evaluations", "log_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name}={getattr(self, name)}; give a number above 0")
+        for name in ("warmup_steps", "weight_decay", "checkpoint_seconds"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name}={getattr(self, name)}; give 0 or more")
+
+
+class Task(Protocol[Batch]):
+    """What the loop needs to know of what is trained."""
+
+    modules: dict[str, nn.Module]
+    """The modules to train, by the name under which their weights are kept."""
+
+    def batches(self, epoch: int) -> Sequence[Batch]:
+        """The batches of an epoch: a function of the task's seed and the epoch alone."""
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """Computes gradients (adds to ``.grad``); gives figures for the log, ``loss`` first."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Measures on the dev set; the first is what the best model is chosen by. May be empty."""
+
+    def save(self, folder: Path) -> None:
+        """Saves the models in the ordinary layout."""
+
+
+class Run(Generic[Batch]):
+    """One training run in one folder."""
+
+    def __init__(
+        self,
+        task: Task[Batch],
+        settings: LoopSettings,
+        folder: str | Path,
+        describe: dict[str, Any],
+        report: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.task = task
+        self.settings = settings
+        self.folder = Path(folder)
+        self.report = report
+        self.parameters = {
+            f"{name}.{key}": parameter
+            for name, module in task.modules.items()
+            for key, parameter in module.named_parameters()
+            if not (settings.freeze_embeddings and key.endswith("word_embeddings.weight"))
+        }
+        for name, module in task.modules.items():
+            for key, parameter in module.named_parameters():
+                parameter.requires_grad_(f"{name}.{key}" in self.parameters)
+        self.optimizer = self._optimizer()
+        self.position = Position()
+        self._description = describe | {"loop": asdict(settings)}
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        matrices = [p for p in self.parameters.values() if p.dim() > 1]
+        vectors = [p for p in self.parameters.values() if p.dim() <= 1]
+        return torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": self.settings.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=self.settings.learning_rate,
+            fused=True,
+        )
+
+    def rate(self, step: int, total: int) -> float:
+        """The learning rate of a step (0-based): linear up, then linear down to zero."""
+        warmup = min(self.settings.warmup_steps, total // 10)
+        if step < warmup:
+            return self.settings.learning_rate * (step + 1) / warmup
+        return self.settings.learning_rate * (total - step) / max(1, total - warmup)
+
+    def __call__(self) -> dict[str, float]:
+        """Trains to the end, from the checkpoint where there is one; gives the best measures."""
+        self._start()
+        per_epoch = len(self.task.batches(0))
+        if per_epoch == 0:
+            raise DPRError("there is nothing to train on: no batch could be made of the samples")
+        total = per_epoch * self.settings.epochs
+        try:
+            while self.position.step < total:
+                self._epoch(self.position.step // per_epoch, per_epoch, total)
+        except KeyboardInterrupt:
+            self._checkpoint()
+            raise
+        self.task.save(self.folder / "last")
+        if not (self.folder / "best").exists():
+            self.task.save(self.folder / "best")
+        self._checkpoint()
+        return self.position.best
+
+    def _epoch(self, epoch: int, per_epoch: int, total: int) -> None:
+        batches = self.task.batches(epoch)
+        if len(batches) != per_epoch:
+            raise DPRError(f"epoch {epoch} has {len(batches)} batches, the first {per_epoch}")
+        every = math.ceil(per_epoch / self.settings.evaluations)
+        last_saved = last_logged = time.monotonic()
+        sums: dict[str, float] = {}
+        count = 0
+        for index in range(self.position.step % per_epoch, per_epoch):
+            for key, value in self._step(batches[index], total).items():
+                sums[key] = sums.get(key, 0.0) + value
+            count += 1
+            step = self.position.step
+            if step % self.settings.log_steps == 0 or index + 1 == per_epoch:
+                now = time.monotonic()
+                means = {key: value / count for key, value in sums.items()}
+                timing = {"seconds_a_step": (now - last_logged) / count}
+                self._log({"step": step, "steps": total, "epoch": epoch} | means | timing)
+                sums, count, last_logged = {}, 0, now
+            if (index + 1) % every == 0 or index + 1 == per_epoch:
+                self._evaluate()
+                last_logged = time.monotonic()
+            if time.monotonic() - last_saved > self.settings.checkpoint_seconds:
+                self._checkpoint()
+                last_saved = time.monotonic()
+
+    def _step(self, batch: Batch, total: int) -> dict[str, float]:
+        step = self.position.step
+        for module in self.task.modules.values():
+            module.train()
+        torch.manual_seed(self.settings.seed * 1_000_003 + step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(step, total)
+        self.optimizer.zero_grad(set_to_none=True)
+        figures = self.task.step(batch)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip_norm)
+        if not math.isfinite(figures["loss"]) or not bool(torch.isfinite(norm)):
+            raise DPRError(
+                f"step {step}: loss {figures['loss']}, gradient norm {float(norm)}; training stops "
+                "here and the checkpoint before it stands: lower the learning rate or look for "
+                "faulty samples"
+            )
+        self.optimizer.step()
+        self.position.step += 1
+        return figures | {"gradient_norm": float(norm)}
+
+    def _evaluate(self) -> None:
+        for module in self.task.modules.values():
+            module.eval()
+        measures = self.task.evaluate()
+        if not measures:
+            return
+        name = next(iter(measures))
+        self._log({"step": self.position.step} | measures)
+        if measures[name] > self.position.best.get(name, float("-inf")):
+            self.position.best = measures
+            self.task.save(self.folder / "best")
+        self._checkpoint()
+
+    def _start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = self.folder / "settings.json"
+        text = json.dumps(self._description, indent=2, ensure_ascii=False) + "\n"
+        if settings.exists() and settings.read_text(encoding="utf-8") != text:
+            raise SettingsError(
+                f"{self.folder} holds a run with other settings (see its settings.json); continue "
+                "with the same ones or give another folder"
+            )
+        replace_text(settings, text)
+        checkpoint = self.folder / "checkpoint.safetensors"
+        if checkpoint.exists():
+            self.position = load_checkpoint(checkpoint, self.parameters, self.optimizer)
+            self.report({"resumed": self.position.step})
+        self._trim_log()
+
+    def _trim_log(self) -> None:
+        """Drops the lines of steps that were done after the checkpoint and are done again."""
+        log = self.folder / "log.jsonl"
+        if log.exists():
+            lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [
+                line
+                for line in lines
+                if line.endswith("\n") and json.loads(line)["step"] <= self.position.step
+            ]
+            replace_text(log, "".join(kept))
+
+    def _log(self, event: Event) -> None:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+        self.report(event)
+
+    def _checkpoint(self) -> None:
+        path = self.folder / "checkpoint.safetensors"
+        save_checkpoint(path, self.parameters, self.optimizer, self.position)

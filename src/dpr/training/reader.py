@@ -1,0 +1,260 @@
+"""Training the reader (Karpukhin et al. 2020, §6.1).
+
+A row of a batch is one question with one passage that holds an answer span and a few that do not.
+The loss is that of the original: −log of the summed likelihood of all answer spans in the positive
+passage, plus the cross-entropy of the passages' relevance; averaged over the questions of a batch.
+Takes samples and a reader, gives the ``Task`` that the loop runs.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from dpr.errors import SettingsError
+from dpr.evaluation.answers import exact_match, f1
+from dpr.models.dpr import DPRReader, pack
+from dpr.reading import Reader, ReadingSettings
+from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
+from dpr.tokens.batching import token_batches
+from dpr.training.losses import relevance_loss, span_loss
+from dpr.training.samples import Context, TrainingSample
+
+TokenSpan = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """What a step of reader training sees.
+
+    Attributes:
+        batch_size: questions a step.
+        passages: passages of a question in a step, the positive one included; 24 in the paper.
+            Fewer where a sample has fewer negatives; none at all and it trains spans only.
+        max_length: tokens of question, title and text together; a longer text is cut into windows.
+        stride: tokens by which windows overlap.
+        pack_tokens: tokens that go through the model at once.
+    """
+
+    batch_size: int = 16
+    passages: int = 24
+    max_length: int = 350
+    stride: int = 128
+    pack_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "passages", "pack_tokens"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
+        if not 0 <= self.stride < self.max_length:
+            raise SettingsError(
+                f"stride={self.stride}; give 0 or more, and less than max_length={self.max_length}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Positive:
+    """A window that holds at least one answer: its ids and the answers as (first, last) token."""
+
+    ids: list[int]
+    spans: tuple[TokenSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderRow:
+    """A question of a batch: the positive window and the negatives drawn for it."""
+
+    sample: int
+    positive: Positive
+    negatives: tuple[Context, ...]
+
+
+def answer_spans(context: Context, answers: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    """Character spans of the answers in a passage: those that the data gives, else every
+    occurrence of an answer string between word boundaries, whatever its case."""
+    if context.answers:
+        return context.answers
+    spans = [
+        match.span()
+        for answer in dict.fromkeys(answers)
+        if answer.strip()
+        for match in re.finditer(
+            rf"(?<!\w){re.escape(answer.strip())}(?!\w)", context.text, re.IGNORECASE
+        )
+    ]
+    return tuple(dict.fromkeys(spans))
+
+
+def token_spans(window: Window, spans: Iterable[tuple[int, int]]) -> tuple[TokenSpan, ...]:
+    """The spans that lie whole in the window, as (first, last) token of the whole sequence."""
+    found = []
+    for start, end in spans:
+        inside = [
+            number
+            for number, (left, right) in enumerate(window.offsets)
+            if right > start and left < end and right > left
+        ]
+        if not inside:
+            continue
+        head, tail = inside[0], inside[-1]
+        if window.offsets[head][0] <= start and window.offsets[tail][1] >= end:
+            found.append((window.text_start + head, window.text_start + tail))
+    return tuple(dict.fromkeys(found))
+
+
+class ReaderTask:
+    """See the module. ``dev``: samples read with their gold passage, for EM and F1."""
+
+    def __init__(
+        self,
+        model: DPRReader,
+        tokenizer: DPRReaderTokenizer,
+        train: Sequence[TrainingSample],
+        dev: Sequence[TrainingSample],
+        settings: ReaderSettings,
+        seed: int,
+    ) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.modules: dict[str, nn.Module] = {"reader": model.span_predictor}
+        self.settings, self.seed = settings, seed
+        self.dev = dev
+        positives = self._positives(train)
+        usable = [number for number, found in enumerate(positives) if found]
+        self.without_span = len(train) - len(usable)
+        self.train = [train[number] for number in usable]
+        self.positives = [positives[number] for number in usable]
+
+    def _positives(self, samples: Sequence[TrainingSample]) -> list[list[Positive]]:
+        """The windows of each sample's positive passages that hold an answer."""
+        rows = [
+            (number, context, spans)
+            for number, sample in enumerate(samples)
+            for context in sample.positives
+            if (spans := answer_spans(context, sample.answers))
+        ]
+        found: list[list[Positive]] = [[] for _ in samples]
+        for first in range(0, len(rows), 1024):  # offsets are bulky: a part at a time
+            part = rows[first : first + 1024]
+            for window in self._windows([(samples[n].question, c) for n, c, _ in part]):
+                number, _, spans = part[window.item]
+                if inside := token_spans(window, spans):
+                    found[number].append(Positive(window.ids, inside))
+        return found
+
+    def _windows(self, pairs: Sequence[tuple[str, Context]]) -> list[Window]:
+        return reader_windows(
+            self.tokenizer,
+            [question for question, _ in pairs],
+            [context.title for _, context in pairs],
+            [context.text for _, context in pairs],
+            max_length=self.settings.max_length,
+            stride=self.settings.stride,
+        )
+
+    def batches(self, epoch: int) -> list[list[ReaderRow]]:
+        rng = random.Random(f"{self.seed}/{epoch}")
+        order = list(range(len(self.train)))
+        rng.shuffle(order)
+        rows = []
+        for number in order:
+            pool = self.train[number].best_negatives
+            count = min(self.settings.passages - 1, len(pool))
+            rows.append(
+                ReaderRow(
+                    number, rng.choice(self.positives[number]), tuple(rng.sample(pool, count))
+                )
+            )
+        size = self.settings.batch_size
+        return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+    def step(self, batch: Sequence[ReaderRow]) -> dict[str, float]:
+        sequences = self._sequences(batch)
+        figures = {"loss": 0.0, "span_loss": 0.0, "relevance_loss": 0.0}
+        for part in self._parts(sequences):
+            rows = [batch[number] for number in part]
+            ids, layout = pack(
+                [one for number in part for one in sequences[number]], self.model.device
+            )
+            start, end, relevance = self.model.read_packed(ids, layout)
+            token = passage = 0
+            losses = []
+            for row, number in zip(rows, part, strict=True):
+                length = len(row.positive.ids)
+                here = slice(token, token + length)
+                span = span_loss(start[here], end[here], row.positive.spans)
+                figures["span_loss"] += span.item() / len(batch)
+                count = len(sequences[number])
+                ranked = relevance_loss(relevance[passage : passage + count])
+                figures["relevance_loss"] += ranked.item() / len(batch)
+                losses.append(span + ranked)
+                token += sum(len(one) for one in sequences[number])
+                passage += count
+            loss = sum(losses[1:], losses[0]) / len(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            figures["loss"] += loss.item()
+        return figures
+
+    def _sequences(self, batch: Sequence[ReaderRow]) -> list[list[list[int]]]:
+        """Each row's token ids: the positive window, then a window of each negative."""
+        pairs = [
+            (self.train[row.sample].question, context) for row in batch for context in row.negatives
+        ]
+        first_windows: dict[int, list[int]] = {}
+        for window in self._windows(pairs) if pairs else []:
+            first_windows.setdefault(window.item, window.ids)
+        sequences, item = [], 0
+        for row in batch:
+            negatives = [first_windows[item + i] for i in range(len(row.negatives))]
+            sequences.append([row.positive.ids, *negatives])
+            item += len(row.negatives)
+        return sequences
+
+    def _parts(self, sequences: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
+        """Rows by length, cut to the token budget; a question's passages stay together."""
+        lengths = [sum(len(one) for one in row) for row in sequences]
+        return token_batches(lengths, self.settings.pack_tokens)
+
+    def evaluate(self) -> dict[str, float]:
+        """F1 and EM (percent) given the gold passage, as one figure each."""
+        if not self.dev:
+            return {}
+        answers = read_gold(
+            Reader(
+                self.model,
+                self.tokenizer,
+                ReadingSettings(max_length=self.settings.max_length, stride=self.settings.stride),
+            ),
+            self.dev,
+        )
+        pairs = [(given, sample.answers) for given, sample in zip(answers, self.dev, strict=True)]
+        return {
+            "F1": 100 * sum(f1(*pair) for pair in pairs) / len(pairs),
+            "EM": 100 * sum(exact_match(*pair) for pair in pairs) / len(pairs),
+        }
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder / "reader")
+        self.tokenizer.save_pretrained(folder / "reader")
+
+
+def read_gold(reader: Reader, samples: Sequence[TrainingSample]) -> list[str]:
+    """The best span of each sample's first gold passage, as text; windows of a passage compete
+    by the sum of a span's logits."""
+    passages = [sample.positives[0] for sample in samples]
+    readings = reader.read(
+        [sample.question for sample in samples],
+        [passage.title for passage in passages],
+        [passage.text for passage in passages],
+    )
+    best: dict[int, tuple[float, str]] = {}
+    for reading in readings:
+        for span in reading.spans[:1]:
+            text = passages[reading.item].text[span.start : span.end]
+            if reading.item not in best or span.logits > best[reading.item][0]:
+                best[reading.item] = (span.logits, text)
+    return [best[number][1] if number in best else "" for number in range(len(samples))]

@@ -1,0 +1,245 @@
+"""Training samples: questions with their answers, gold passages and negatives.
+
+Reads the DPR training JSON (one list, or one sample a line) and SQuAD JSON; gives frozen
+records. Knows nothing of tokens, models or sampling order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpr.errors import InputError, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A passage of a training sample.
+
+    ``answers`` are (start, end) character offsets of the answers in the text, where the data
+    gives them; where it does not, the reader's training looks the answer strings up.
+    """
+
+    text: str
+    title: str = ""
+    id: str = ""
+    answers: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes two contexts the same passage."""
+        return self.title, self.text
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One question: passages that answer it and passages that do not.
+
+    ``hard_negatives`` are those that a retriever ranked high; ``negatives`` any others. The
+    original rule: train on the hard ones, on the others only where there are no hard ones.
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    positives: tuple[Context, ...]
+    negatives: tuple[Context, ...] = ()
+    hard_negatives: tuple[Context, ...] = ()
+    dataset: str = ""
+
+    @property
+    def best_negatives(self) -> tuple[Context, ...]:
+        return self.hard_negatives or self.negatives
+
+
+@dataclass(slots=True)
+class SampleCounts:
+    """What reading met: samples read, samples left out because they have no positive passage, and
+    those left out (``on_error="skip"``) because an answer does not stand where the file says."""
+
+    read: int = 0
+    without_positive: int = 0
+    misplaced: int = 0
+
+
+def read_samples(
+    path: str | Path, counts: SampleCounts | None = None, on_error: str = "raise"
+) -> Iterator[TrainingSample]:
+    """Samples of a file: DPR JSON, DPR JSON lines, or SQuAD JSON, told apart by their content.
+
+    Samples without a positive passage are dropped, as in the original, and counted. With
+    ``on_error="skip"`` so are those with an answer that does not stand at its offset.
+
+    Raises:
+        InputError: a record that is not what its format asks for; names the file and record.
+    """
+    path = Path(path)
+    counts = counts if counts is not None else SampleCounts()
+    if on_error not in ("raise", "skip"):
+        raise SettingsError(f"on_error={on_error!r}; allowed are 'raise' and 'skip'")
+    for sample in _read_any(path):
+        if isinstance(sample, InputError):
+            if on_error == "raise":
+                raise sample
+            counts.misplaced += 1
+        elif sample.positives:
+            counts.read += 1
+            yield sample
+        else:
+            counts.without_positive += 1
+
+
+def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:
+    if not path.is_file():
+        raise InputError("no such file; give a DPR training JSON or a SQuAD JSON", source=str(path))
+    with path.open(encoding="utf-8-sig") as file:
+        start = file.read(1)
+        while start.isspace():
+            start = file.read(1)
+        file.seek(0)
+        if start == "{":
+            first = file.readline()
+            file.seek(0)
+            record = _try_json(first)
+            if isinstance(record, dict) and "question" in record:
+                yield from _read_lines(file, path)
+                return
+        data = _load(file.read(), path, None)
+    if isinstance(data, dict) and isinstance(data.get("data"), list):
+        yield from _squad(data["data"], path)
+    elif isinstance(data, list):
+        for number, record in enumerate(data, 1):
+            yield _dpr_sample(record, path, f"record {number}")
+    else:
+        raise InputError(
+            "neither a DPR training JSON (a list of samples with 'question' and 'positive_ctxs', "
+            "or one such sample a line) nor a SQuAD JSON (an object with a list under 'data')",
+            source=str(path),
+        )
+
+
+def _read_lines(lines: Iterable[str], path: Path) -> Iterator[TrainingSample]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _dpr_sample(_load(line, path, number), path, f"line {number}")
+
+
+def _try_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return None
+
+
+def _load(text: str, path: Path, line: int | None) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not valid JSON: {error.msg} at character {error.pos}",
+            source=str(path),
+            line=line or error.lineno,
+        ) from error
+
+
+def _dpr_sample(record: Any, path: Path, where: str) -> TrainingSample:
+    source = f"{path}, {where}"
+    if not isinstance(record, Mapping) or not isinstance(record.get("question"), str):
+        raise InputError(
+            f"expected an object with a 'question' string, found {str(record)[:60]!r}",
+            source=source,
+        )
+
+    def contexts(key: str) -> tuple[Context, ...]:
+        given = record.get(key) or []
+        if not isinstance(given, list):
+            raise InputError(f"{key!r} is not a list", source=source)
+        return tuple(_context(one, key, source) for one in given)
+
+    answers = record.get("answers") or []
+    if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
+        raise InputError("'answers' is not a list of strings", source=source)
+    return TrainingSample(
+        record["question"],
+        tuple(answers),
+        contexts("positive_ctxs"),
+        contexts("negative_ctxs"),
+        contexts("hard_negative_ctxs"),
+        str(record.get("dataset", "")),
+    )
+
+
+def _context(given: Any, key: str, source: str) -> Context:
+    if not isinstance(given, Mapping) or not isinstance(given.get("text"), str):
+        raise InputError(f"a passage under {key!r} has no 'text' string", source=source)
+    spans = tuple((int(start), int(end)) for start, end in given.get("answer_spans") or [])
+    for start, end in spans:
+        if not 0 <= start < end <= len(given["text"]):
+            raise InputError(
+                f"answer span {start}–{end} lies outside its passage of {len(given['text'])} "
+                "characters",
+                source=source,
+            )
+    identity = given.get("passage_id") or given.get("psg_id") or ""
+    return Context(given["text"], given.get("title") or "", str(identity), spans)
+
+
+def _squad(articles: list[Any], path: Path) -> Iterator[TrainingSample | InputError]:
+    """One sample a question; other paragraphs are left to the batch as negatives. A question
+    whose answer does not stand where it should gives the error, for the caller to judge."""
+    for article in articles:
+        try:
+            title = str(article.get("title", "")).replace("_", " ")
+            for paragraph in article["paragraphs"]:
+                text = paragraph["context"]
+                for qa in paragraph["qas"]:
+                    yield _squad_sample(qa, text, title, path)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"not SQuAD's layout: {error!r}", source=str(path)) from error
+
+
+def _squad_sample(
+    qa: Mapping[str, Any], text: str, title: str, path: Path
+) -> TrainingSample | InputError:
+    spans = []
+    for answer in qa.get("answers", ()):
+        start = answer["answer_start"]
+        end = start + len(answer["text"])
+        if text[start:end] != answer["text"]:
+            return InputError(
+                f"question {qa.get('id')!r}: the answer {answer['text']!r} does not stand at "
+                f"character {start}, where {text[start:end]!r} does",
+                source=str(path),
+            )
+        if end > start:
+            spans.append((start, end))
+    passage = Context(text, title, "", tuple(dict.fromkeys(spans)))
+    impossible = bool(qa.get("is_impossible"))
+    return TrainingSample(
+        qa["question"],
+        tuple(dict.fromkeys(answer["text"] for answer in qa.get("answers", ()))),
+        () if impossible else (passage,),
+        (passage,) if impossible else (),
+    )
+
+
+def sample_to_json(sample: TrainingSample) -> dict[str, Any]:
+    """The DPR training JSON record of a sample (with ``answer_spans`` where known)."""
+
+    def contexts(many: tuple[Context, ...]) -> list[dict[str, Any]]:
+        return [
+            {"title": c.title, "text": c.text, "passage_id": c.id}
+            | ({"answer_spans": [list(span) for span in c.answers]} if c.answers else {})
+            for c in many
+        ]
+
+    return {
+        "dataset": sample.dataset,
+        "question": sample.question,
+        "answers": list(sample.answers),
+        "positive_ctxs": contexts(sample.positives),
+        "negative_ctxs": contexts(sample.negatives),
+        "hard_negative_ctxs": contexts(sample.hard_negatives),
+    }
