@@ -55,7 +55,7 @@ def verify(path: str | Path) -> list[Finding]:
 
 
 def _check_files(folder: Path, segment: Segment) -> list[Finding]:
-    findings = []
+    findings: list[Finding] = []
     for entry in segment.files:
         name = f"{SEGMENTS}/{segment.name}/{entry.name}"
         try:
@@ -91,7 +91,7 @@ def _check_vectors(collection: Collection, manifest: Manifest) -> list[Finding]:
 
 
 def _check_passages(collection: Collection) -> list[Finding]:
-    findings = []
+    findings: list[Finding] = []
     index = IdIndex()
     for first in range(0, len(collection), _ROWS_AT_ONCE):
         rows = range(first, min(first + _ROWS_AT_ONCE, len(collection)))

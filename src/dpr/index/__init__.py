@@ -1,0 +1,5 @@
+"""Indexes: vectors in, the best rows for a query out. Knows nothing of passages or models."""
+
+from dpr.index.flat import FlatIndex
+
+__all__ = ["FlatIndex"]

@@ -1,0 +1,240 @@
+"""Flat search against a slow twin in float64 and against faiss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dpr.index.flat as flat
+from dpr.errors import InputError, SettingsError
+from dpr.index import FlatIndex
+
+Array = npt.NDArray[Any]
+
+
+def slow_search(
+    vectors: Sequence[Array],
+    queries: Array,
+    k: int,
+    ids: Callable[[Sequence[int]], list[str]] | None = None,
+) -> tuple[Array, Array]:
+    """Every product one by one in float64, every row sorted by (score, id)."""
+    stored = np.concatenate([np.asarray(part, np.float64) for part in vectors])
+    names = ids(range(len(stored))) if ids else list(range(len(stored)))
+    scores, rows = [], []
+    for query in queries.astype(np.float32).astype(np.float64):
+        exact = [np.float32((row * query).sum()) for row in stored]
+        order = sorted(range(len(stored)), key=lambda i: (-exact[i], names[i]))[:k]
+        scores.append([exact[i] for i in order])
+        rows.append(order)
+    return np.array(scores, np.float32), np.array(rows, np.int64)
+
+
+def reversed_ids(rows: Sequence[int]) -> list[str]:
+    return [f"p{10**6 - row:07d}" for row in rows]
+
+
+def random(shape: tuple[int, ...], seed: int = 0, dtype: str = "float32") -> Array:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "CHUNK_ROWS", 64)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("k", [1, 7, 100, 1000])
+@pytest.mark.usefixtures("small_chunks")
+def test_equals_the_slow_twin(dtype: str, k: int) -> None:
+    parts = [random((300, 24), 1, dtype), random((1, 24), 2, dtype), random((199, 24), 3, dtype)]
+    queries = random((5, 24), 4)
+    scores, rows = FlatIndex(parts, reversed_ids).search(queries, k)
+    wanted_scores, wanted_rows = slow_search(parts, queries, k, reversed_ids)
+    assert scores.dtype == np.float32 and rows.dtype == np.int64
+    assert scores.shape == rows.shape == (5, min(k, 500))
+    np.testing.assert_array_equal(rows, wanted_rows)
+    np.testing.assert_array_equal(scores, wanted_scores)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 200),
+    dim=st.integers(1, 9),
+    levels=st.integers(1, 3),
+    k=st.integers(1, 220),
+    dtype=st.sampled_from(["float16", "float32"]),
+    by_id=st.booleans(),
+)
+def test_ties_equal_the_slow_twin(
+    seed: int, rows: int, dim: int, levels: int, k: int, dtype: str, by_id: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-levels, levels + 1, (rows, dim)).astype(dtype)
+    queries = rng.integers(-levels, levels + 1, (3, dim)).astype(np.float32)
+    names = [f"p{i}" for i in rng.permutation(rows)]
+
+    def ids(wanted: Sequence[int]) -> list[str]:
+        return [names[row] for row in wanted]
+
+    chosen = ids if by_id else None
+    old, flat.CHUNK_ROWS = flat.CHUNK_ROWS, 32
+    try:
+        found = FlatIndex([vectors], chosen).search(queries, k)
+    finally:
+        flat.CHUNK_ROWS = old
+    wanted = slow_search([vectors], queries, k, chosen)
+    np.testing.assert_array_equal(found[1], wanted[1])
+    np.testing.assert_array_equal(found[0], wanted[0])
+
+
+def near_ties(dtype: str) -> tuple[Array, Array]:
+    """Vectors whose scores differ in the last bits or not at all, in a shuffled order."""
+    rng = np.random.default_rng(5)
+    base = rng.standard_normal(96).astype(np.float32)
+    noise = rng.standard_normal((6000, 96)).astype(np.float32) * np.float32(2e-7)
+    vectors = (base + noise).astype(dtype)
+    vectors[rng.integers(0, 6000, 1500)] = vectors[0]
+    return vectors, rng.standard_normal((40, 96)).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_results_do_not_depend_on_k_batch_chunk_or_threads(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, queries = near_ties(dtype)
+    index = FlatIndex([vectors], reversed_ids)
+    scores, rows = index.search(queries, 200)
+    for k in (1, 10, 199):
+        np.testing.assert_array_equal(index.search(queries, k)[1], rows[:, :k])
+    for first, last in ((0, 1), (3, 11), (39, 40)):
+        few_scores, few_rows = index.search(queries[first:last], 200)
+        np.testing.assert_array_equal(few_rows, rows[first:last])
+        np.testing.assert_array_equal(few_scores, scores[first:last])
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        monkeypatch.setattr(flat, "CHUNK_ROWS", 37)
+        pieces = [vectors[:1], vectors[1:4000], vectors[4000:]]
+        np.testing.assert_array_equal(FlatIndex(pieces, reversed_ids).search(queries, 200)[1], rows)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_near_ties_equal_the_slow_twin() -> None:
+    vectors, queries = near_ties("float32")
+    found = FlatIndex([vectors], reversed_ids).search(queries[:3], 50)
+    wanted = slow_search([vectors], queries[:3], 50, reversed_ids)
+    np.testing.assert_array_equal(found[1], wanted[1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_all_vectors_equal_gives_the_smallest_ids(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flat, "CHUNK_ROWS", 512)
+    monkeypatch.setattr(flat, "MAX_CANDIDATES", 4000)
+    vectors = np.tile(random((1, 33), 1, dtype), (20_000, 1))
+    queries = random((3, 33), 2)
+    pool_sizes = []
+    original = flat._Pool._prune
+
+    def watched(pool: flat._Pool) -> None:
+        pool_sizes.append(pool.size)
+        original(pool)
+
+    monkeypatch.setattr(flat._Pool, "_prune", watched)
+    scores, rows = FlatIndex([vectors], reversed_ids).search(queries, 10)
+    assert rows.tolist() == [list(range(19_999, 19_989, -1))] * 3
+    assert (scores == scores[:, :1]).all()
+    assert max(pool_sizes) < 70_000 + 2 * 512 * 3  # bounded, though every row is a candidate
+
+
+def test_agrees_with_faiss() -> None:
+    vectors, queries = random((20_000, 64), 1), random((50, 64), 2)
+    peer = faiss.IndexFlatIP(64)
+    peer.add(vectors)
+    peer_scores, peer_rows = peer.search(queries, 100)
+    scores, rows = FlatIndex([vectors]).search(queries, 100)
+    np.testing.assert_allclose(scores, peer_scores, rtol=1e-4, atol=1e-4)
+    assert (rows == peer_rows).mean() > 0.999
+
+
+def test_vectors_of_very_different_lengths() -> None:
+    vectors = random((3000, 16), 1) * np.logspace(-15, 15, 3000, dtype=np.float32)[:, None]
+    np.random.default_rng(2).shuffle(vectors)
+    queries = random((4, 16), 3)
+    found = FlatIndex([vectors]).search(queries, 20)
+    wanted = slow_search([vectors], queries, 20)
+    np.testing.assert_array_equal(found[1], wanted[1])
+
+
+def test_reads_a_read_only_memory_map(tmp_path: Any) -> None:
+    vectors = random((5000, 8), 1, "float16")
+    np.save(tmp_path / "v.npy", vectors)
+    mapped = np.load(tmp_path / "v.npy", mmap_mode="r")
+    queries = random((2, 8), 2)
+    np.testing.assert_array_equal(
+        FlatIndex([mapped]).search(queries, 9)[1], slow_search([vectors], queries, 9)[1]
+    )
+
+
+def test_no_queries_give_no_rows() -> None:
+    scores, rows = FlatIndex([random((3, 4))]).search(np.empty((0, 4), np.float32), 2)
+    assert scores.shape == rows.shape == (0, 2)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, None])
+def test_k_must_be_a_positive_integer(k: Any) -> None:
+    with pytest.raises(SettingsError, match="k is"):
+        FlatIndex([random((3, 4))]).search(random((1, 4)), k)
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (random((4,)), "shape"),
+        (random((1, 5)), r"\(queries, 4\)"),
+        (np.ones((1, 4), np.int64), "int64"),
+        (np.array([[0, 0, 0, 0], [0, np.nan, 0, 0]], np.float32), "query 1"),
+        (np.array([[np.inf, 0, 0, 0]], np.float32), "query 0"),
+        (np.array([[1e300, 0, 0, 0]]), "query 0"),
+        (np.full((1, 4), 3e38, np.float32), "too large"),
+    ],
+)
+def test_wrong_queries_are_refused(queries: Array, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        FlatIndex([random((3, 4))]).search(queries, 1)
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        [],
+        [np.empty((0, 4), np.float32)],
+        [random((4,))],
+        [random((2, 4)), random((2, 5))],
+        [random((2, 4)).astype(np.float64)],
+        [np.ones((2, 4), np.int8)],
+    ],
+)
+def test_wrong_vectors_are_refused(vectors: list[Array]) -> None:
+    with pytest.raises(InputError):
+        FlatIndex(vectors)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_vectors_that_are_not_finite_are_refused(dtype: str) -> None:
+    vectors = random((5000, 4), 1, dtype)
+    vectors[4500, 2] = np.nan
+    with pytest.raises(InputError, match="row 4500"):
+        FlatIndex([vectors]).search(random((1, 4)), 1)
