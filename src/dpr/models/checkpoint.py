@@ -27,6 +27,7 @@ from dpr.models.loading import (
     NonFiniteWeightsWarning,
     UnusedWeightsWarning,
     WeightsWarning,
+    empty_weights,
     fill,
     is_finite,
     resolve_dtype,
@@ -130,7 +131,7 @@ class PretrainedMixin(nn.Module):
         tensors = read_tensors(path, lambda name: find_files(source, [name], options))
         wanted = resolve_dtype(torch_dtype if dtype is None else dtype, loaded, tensors)
         loaded.dtype = str(wanted).removeprefix("torch.")
-        with torch.device("meta"):  # no memory, no random numbers for what is overwritten anyway
+        with empty_weights():
             model = cls(loaded)
         info = fill(
             model,

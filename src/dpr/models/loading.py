@@ -9,12 +9,14 @@ complete and of the right shapes; heads that a checkpoint cannot have are initia
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from dpr.errors import CheckpointError, SettingsError
 from dpr.models.config import DTYPES, DPRConfig
@@ -64,6 +66,31 @@ class LoadingInfo:
             "prefix": self.prefix,
             "swapped": self.swapped,
         }
+
+
+class _WithoutRandomNumbers(TorchFunctionMode):
+    """Makes the random initialisers do nothing. On the meta device they would do nothing too,
+    but ``normal_`` loads the compiler for it, which takes seconds."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        initialises = getattr(func, "__module__", None) == nn.init.__name__
+        if initialises or func in (Tensor.normal_, Tensor.uniform_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def empty_weights() -> Iterator[None]:
+    """Modules made inside take no memory, no time and no random numbers; ``fill`` them after."""
+    with torch.device("meta"), _WithoutRandomNumbers():
+        yield
 
 
 def resolve_dtype(
