@@ -247,20 +247,33 @@ def _read_file(path: Path) -> dict[str, Tensor]:
     return checked_tensors(load_bin(path), path)
 
 
+def is_zip(path: Path) -> bool:
+    """True for the format of PyTorch 1.6 and later, which alone can be memory-mapped."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
 def load_bin(path: Path) -> object:
     """What a PyTorch file holds, if that is tensors and plain values only.
 
     Raises:
         CheckpointError: unreadable, or it holds anything that would run code.
     """
-    with _told(path):
-        # Memory mapping needs the zip format (PyTorch 1.6 and later); before, all is read.
-        with path.open("rb") as file:
-            zipped = file.read(4) == b"PK\x03\x04"
-        with warnings.catch_warnings():
-            # Old files hold typed storages, of which torch warns without being able to act.
-            warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    with _told(path), warnings.catch_warnings():
+        # Old files hold typed storages, of which torch warns without being able to act.
+        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip(path))
+        except Exception as error:
+            # torch's message advises how to run such a file after all; do not pass that on.
+            if match := re.search(r"(?:GLOBAL|global|class) ([\w.]+\.\w+)", str(error)):
+                refused = match[1]
+            else:
+                raise
+    raise CheckpointError(
+        f"{path}: refuses the name {refused}: only tensors and plain values are read from such "
+        "a file, because anything else could run code; save the weights as safetensors"
+    )
 
 
 def checked_tensors(loaded: object, path: Path) -> dict[str, Tensor]:
@@ -297,6 +310,8 @@ def _told(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: is not there") from error
     except Exception as error:  # the readers raise a dozen kinds, from KeyError to SystemError
         reason = str(error).split("\n", 1)[0][:300] or type(error).__name__
+        if "Weights only load failed" in reason:
+            reason = "its pickle holds more than tensors, or is damaged"
         raise CheckpointError(
             f"{path}: cannot be read as weights ({reason}); it is truncated, corrupt or holds "
             "something other than tensors: fetch or save it again"
