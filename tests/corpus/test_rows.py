@@ -20,8 +20,5 @@ def test_ids_are_told_apart_as_a_set_would(ids: list[str]) -> None:
 
 def test_a_count_that_meets_an_id_from_before() -> None:
     seen = SeenIds()
-    assert [seen.add(i) for i in ("1", "3", "2", "3", "4", "1")] == [True] * 3 + [
-        False,
-        True,
-        False,
-    ]
+    new = [seen.add(identifier) for identifier in ("1", "3", "2", "3", "4", "1")]
+    assert new == [True, True, True, False, True, False]

@@ -27,7 +27,7 @@ def test_what_a_split_is_spelt(text: str, unit: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "word", "words:", "words:x", "words:-1", "words:0", "words:1e3", "none:5", "words:²"],
+    ["", "word", "words:", "words:x", "words:-1", "words:0", "words:1e3", "words:²", "none:5"],
 )
 def test_a_split_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"words"):

@@ -17,10 +17,10 @@ _LINE = re.compile(r"([^\r\n]*)(?:\r\n?|\n|$)")
 _HASHES = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
-# A line that begins like this is a list, a quotation, a table or code, never a setext heading.
-_NO_PARAGRAPH = re.compile(r" {4}|\t| {0,3}(?:[-+*>|]|\d{1,9}[.)])(?:[ \t]|$)| {0,3}[>|]")
-_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*")
-_SHORTEST_ADORNMENT = 3
+_INDENTED = re.compile(r" {4}|\t")
+# A line that begins like this is a list, a quotation or a table, never a setext heading.
+_NO_PARAGRAPH = re.compile(r" {0,3}(?:[-+*>|]|\d{1,9}[.)])(?:[ \t]|$)| {0,3}[>|]")
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,12 @@ def markdown_headings(text: str) -> list[Heading]:
             if title := _without_closing_hashes(line[hashes.end() :].strip()):
                 headings.append(Heading(start, title, len(hashes[1])))
             paragraph, in_paragraph = None, False
-        elif paragraph and (underline := _SETEXT.fullmatch(line)):
-            level = 1 if underline[1][0] == "=" else 2
-            headings.append(Heading(paragraph[0], paragraph[1].strip(), level))
+        elif in_paragraph and (underline := _SETEXT.fullmatch(line)):
+            if paragraph:
+                level = 1 if underline[1][0] == "=" else 2
+                headings.append(Heading(paragraph[0], paragraph[1].strip(), level))
             paragraph, in_paragraph = None, False
-        elif not line.strip():
+        elif not line.strip() or (not in_paragraph and _INDENTED.match(line)):
             paragraph, in_paragraph = None, False
         else:
             fresh = not in_paragraph and not _NO_PARAGRAPH.match(line)
@@ -142,5 +143,4 @@ def _rst_heading(lines: list[tuple[int, str]], at: int) -> tuple[str, str, int] 
 def _underlines(line: str, title: str) -> bool:
     if not title or not _ADORNMENT.fullmatch(line) or _ADORNMENT.fullmatch(title):
         return False
-    length = len(line.rstrip())
-    return length >= len(title) and (length >= _SHORTEST_ADORNMENT or length == len(title))
+    return len(line.rstrip()) >= len(title)

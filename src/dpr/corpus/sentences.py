@@ -35,6 +35,7 @@ _BEFORE_NUMBERS = (
 )
 _ABBREVIATIONS = frozenset(_BEFORE_ANYTHING.split())
 _COUNTED = frozenset(_BEFORE_NUMBERS.split())
+_LIST_DIGITS = 3
 _REACH = 32  # no abbreviation is longer, so a very long word is not looked at whole
 
 
@@ -87,5 +88,13 @@ def _ends(text: str, mark: re.Match[str], start: int, end: int) -> bool:
         return False
     if following and following[0].isdigit() and bare.casefold() in _COUNTED:
         return False
-    begins_line = word.start() == start or text[word.start() - 1] in "\n\r"
-    return not (begins_line and bare.isdigit())
+    return not (
+        bare.isdigit() and len(bare) <= _LIST_DIGITS and _begins_line(text, start, word.start())
+    )
+
+
+def _begins_line(text: str, start: int, at: int) -> bool:
+    """Whether only white space stands between ``at`` and its line's beginning."""
+    lead = text[max(start, at - _REACH) : at]
+    line = lead[max(lead.rfind("\n"), lead.rfind("\r")) + 1 :]
+    return not line.strip() and (len(line) < len(lead) or at - _REACH <= start)

@@ -5,8 +5,8 @@ around, in order, that together hold every character of the document that is not
 exactly once. Knows nothing of files or models.
 
 Words are what white space sets apart. ``sentences`` and ``paragraphs`` also count each Chinese or
-Japanese character as a word, since those scripts set none apart; ``words`` does not, so that
-DPR's published passages stay whole.
+Japanese character as a word (and the punctuation between), since those scripts set none apart;
+``words`` does not, so that DPR's published passages stay whole.
 
 No passage runs from one section into the next, except that a section of fewer than 15 words, its
 heading counted, is joined with the one after it until there are 15; the last one stands alone. A
