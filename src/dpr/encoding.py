@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +22,17 @@ from dpr.errors import SettingsError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, pack
 from dpr.records import Passage
-from dpr.tokens import DPRTokenizer, passage_ids, question_ids
+from dpr.settings import load_settings
+from dpr.tokens import (
+    DPRContextEncoderTokenizer,
+    DPRQuestionEncoderTokenizer,
+    DPRTokenizer,
+    passage_ids,
+    question_ids,
+)
 from dpr.tokens.batching import token_batches
 
+SETTINGS_NAME = "encoding.json"
 Vectors = npt.NDArray[np.float32]
 
 
@@ -48,7 +58,9 @@ class EncodingSettings:
 class _Encoder:
     """What both towers share."""
 
-    tower = ""
+    tower: ClassVar[str]
+    model_class: ClassVar[type[DPRQuestionEncoder | DPRContextEncoder]]
+    tokenizer_class: ClassVar[type[DPRTokenizer]]
 
     def __init__(
         self,
@@ -65,6 +77,20 @@ class _Encoder:
                 f"max_length={self._settings.max_length}; the model has {limit} positions"
             )
         self._fingerprint = ""
+
+    @classmethod
+    def from_pretrained(
+        cls, place: str | os.PathLike[str], settings: EncodingSettings | None = None
+    ) -> Self:
+        """Loads model and tokenizer, and the settings kept beside them where none are given.
+
+        Raises:
+            CheckpointError: the model or its tokenizer cannot be loaded.
+        """
+        if settings is None:
+            settings = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
+        model = cls.model_class.from_pretrained(place, dtype=torch.float32)
+        return cls(model, cls.tokenizer_class.from_pretrained(place), settings)
 
     @property
     def dim(self) -> int:
@@ -90,7 +116,7 @@ class _Encoder:
                 "config": self.model.config.hidden_act,
                 "heads": self.model.config.num_attention_heads,
                 "epsilon": self.model.config.layer_norm_eps,
-                "tokenizer": self.tokenizer.fingerprint(),
+                "tokenizer": tokenizer_fingerprint(self.tokenizer),
                 **self.settings,
             }
             text = json.dumps(parts, sort_keys=True)
@@ -115,7 +141,8 @@ class QuestionEncoder(_Encoder):
     """Questions to vectors."""
 
     tower = "question"
-    model: DPRQuestionEncoder
+    model_class = DPRQuestionEncoder
+    tokenizer_class = DPRQuestionEncoderTokenizer
 
     def encode(self, questions: Sequence[str]) -> Vectors:
         """Vectors (n, dim), in the order given."""
@@ -126,16 +153,9 @@ class ContextEncoder(_Encoder):
     """Passages to vectors, each encoded with its title."""
 
     tower = "context"
-    model: DPRContextEncoder
-
-    def __init__(
-        self,
-        model: DPRContextEncoder,
-        tokenizer: DPRTokenizer,
-        settings: EncodingSettings | None = None,
-    ) -> None:
-        super().__init__(model, tokenizer, settings)
-        self.truncated = 0
+    model_class = DPRContextEncoder
+    tokenizer_class = DPRContextEncoderTokenizer
+    truncated = 0
 
     def encode(
         self, passages: Sequence[Passage], progress: Callable[[int], None] | None = None
@@ -149,3 +169,11 @@ class ContextEncoder(_Encoder):
         )
         self.truncated += truncated
         return self.encode_ids(ids, progress)
+
+
+def tokenizer_fingerprint(tokenizer: DPRTokenizer) -> str:
+    """SHA-256 of all that decides a tokenizer's ids: vocabulary, normalisation, special tokens."""
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    for state in ("truncation", "padding"):  # of the last call, not of the tokenizer
+        parts.pop(state, None)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

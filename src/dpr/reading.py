@@ -16,9 +16,11 @@ Takes questions and hits, gives answers with character offsets. Knows nothing of
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +30,12 @@ from dpr.errors import SettingsError
 from dpr.evaluation.answers import normalize_answer
 from dpr.models.dpr import DPRReader, pack
 from dpr.records import Answer, Hit
+from dpr.settings import load_settings
 from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
 from dpr.tokens.batching import token_batches
 from dpr.tokens.spans import best_spans
 
+SETTINGS_NAME = "reading.json"
 Array = npt.NDArray[np.float64]
 
 
@@ -113,6 +117,20 @@ class Reader:
         self._continues[
             [number for token, number in tokenizer.get_vocab().items() if token.startswith("##")]
         ] = True
+
+    @classmethod
+    def from_pretrained(
+        cls, place: str | os.PathLike[str], settings: ReadingSettings | None = None
+    ) -> Reader:
+        """Loads model and tokenizer, and the settings kept beside them where none are given.
+
+        Raises:
+            CheckpointError: the model or its tokenizer cannot be loaded.
+        """
+        if settings is None:
+            settings = load_settings(ReadingSettings, Path(place) / SETTINGS_NAME)
+        model = DPRReader.from_pretrained(place, dtype=torch.float32)
+        return cls(model, DPRReaderTokenizer.from_pretrained(place), settings)
 
     def read(
         self, questions: Sequence[str], titles: Sequence[str], texts: Sequence[str]
