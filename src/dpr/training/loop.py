@@ -18,7 +18,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -27,49 +27,10 @@ from torch import nn
 
 from dpr.errors import DPRError, SettingsError
 from dpr.training.checkpointing import Position, load_checkpoint, replace_text, save_checkpoint
+from dpr.training.settings import LoopSettings as LoopSettings
 
 Batch = TypeVar("Batch")
 Event = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """How to train; the defaults are the paper's (Karpukhin et al. 2020, §5).
-
-    Attributes:
-        epochs: passes over the samples.
-        learning_rate: at the end of the warm-up; falls linearly to zero at the end.
-        warmup_steps: steps of linear rise; at most a tenth of all steps is used.
-        clip_norm: gradients are scaled down to this Euclidean norm.
-        weight_decay: of AdamW, on matrices only.
-        seed: of sample order and dropout.
-        freeze_embeddings: leave the word embeddings as they are (half of a small model's weights).
-        checkpoint_seconds: at most this much work is lost by a kill.
-        evaluations: evaluations on the dev set in each epoch.
-        log_steps: steps between lines of the log.
-    """
-
-    epochs: int = 40
-    learning_rate: float = 1e-5
-    warmup_steps: int = 1237
-    clip_norm: float = 2.0
-    weight_decay: float = 0.0
-    seed: int = 0
-    freeze_embeddings: bool = False
-    checkpoint_seconds: float = 300.0
-    evaluations: int = 1
-    log_steps: int = 10
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "evaluations", "log_steps"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name}={getattr(self, name)}; give a number above 0")
-        for name in ("warmup_steps", "weight_decay", "checkpoint_seconds"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name}={getattr(self, name)}; give 0 or more")
 
 
 class Task(Protocol[Batch]):

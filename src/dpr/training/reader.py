@@ -16,45 +16,17 @@ from pathlib import Path
 
 from torch import nn
 
-from dpr.errors import SettingsError
 from dpr.evaluation.answers import exact_match, f1
 from dpr.models.dpr import DPRReader, pack
-from dpr.reading import Reader, ReadingSettings
+from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
+from dpr.settings import save_settings
 from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
 from dpr.tokens.batching import token_batches
 from dpr.training.losses import relevance_loss, span_loss
 from dpr.training.samples import Context, TrainingSample
+from dpr.training.settings import ReaderSettings as ReaderSettings
 
 TokenSpan = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderSettings:
-    """What a step of reader training sees.
-
-    Attributes:
-        batch_size: questions a step.
-        passages: passages of a question in a step, the positive one included; 24 in the paper.
-            Fewer where a sample has fewer negatives; none at all and it trains spans only.
-        max_length: tokens of question, title and text together; a longer text is cut into windows.
-        stride: tokens by which windows overlap.
-        pack_tokens: tokens that go through the model at once.
-    """
-
-    batch_size: int = 16
-    passages: int = 24
-    max_length: int = 350
-    stride: int = 128
-    pack_tokens: int = 4096
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "passages", "pack_tokens"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
-        if not 0 <= self.stride < self.max_length:
-            raise SettingsError(
-                f"stride={self.stride}; give 0 or more, and less than max_length={self.max_length}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +196,7 @@ class ReaderTask:
         if not self.dev:
             return {}
         answers = read_gold(
-            Reader(
-                self.model,
-                self.tokenizer,
-                ReadingSettings(max_length=self.settings.max_length, stride=self.settings.stride),
-            ),
+            Reader(self.model, self.tokenizer, self._reading()),
             self.dev,
         )
         pairs = [(given, sample.answers) for given, sample in zip(answers, self.dev, strict=True)]
@@ -240,6 +208,10 @@ class ReaderTask:
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder / "reader")
         self.tokenizer.save_pretrained(folder / "reader")
+        save_settings(self._reading(), folder / "reader" / SETTINGS_NAME)
+
+    def _reading(self) -> ReadingSettings:
+        return ReadingSettings(max_length=self.settings.max_length, stride=self.settings.stride)
 
 
 def read_gold(reader: Reader, samples: Sequence[TrainingSample]) -> list[str]:

@@ -16,53 +16,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
-from dpr.errors import SettingsError
+from dpr.encoding import SETTINGS_NAME, ContextEncoder, EncodingSettings, QuestionEncoder
 from dpr.evaluation.measures import gold_ranks, summary
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, pack
 from dpr.records import Passage
+from dpr.settings import save_settings
 from dpr.tokens import DPRTokenizer, passage_ids, question_ids
 from dpr.tokens.batching import token_batches
 from dpr.training.losses import retrieval_loss
 from dpr.training.samples import TrainingSample
+from dpr.training.settings import RetrieverSettings as RetrieverSettings
 
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RetrieverSettings:
-    """What a step of retriever training sees.
-
-    Attributes:
-        batch_size: questions a step.
-        hard_negatives: of each question, or, where ``batching`` is "neighbours", of each positive
-            passage; drawn anew every epoch.
-        batching: "random", the paper's; or "neighbours": questions of the same passage together
-            and passages of the same title near each other, which costs a fraction (each passage
-            is encoded once for all its questions) and makes in-batch negatives harder.
-        neighbours: passages of one title that go into a batch together at most.
-        question_length, passage_length: tokens, special tokens included.
-        pack_tokens: tokens that go through the model at once.
-    """
-
-    batch_size: int = 128
-    hard_negatives: int = 1
-    batching: str = "random"
-    neighbours: int = 4
-    question_length: int = 64
-    passage_length: int = 256
-    pack_tokens: int = 4096
-
-    def __post_init__(self) -> None:
-        if self.batching not in ("random", "neighbours"):
-            raise SettingsError(
-                f"batching={self.batching!r}; allowed are 'random' and 'neighbours'"
-            )
-        for name in ("batch_size", "neighbours", "question_length", "passage_length"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
-        if self.hard_negatives < 0:
-            raise SettingsError(f"hard_negatives={self.hard_negatives}; give 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +189,7 @@ class RetrieverTask:
     def _save(self, model: DPRQuestionEncoder | DPRContextEncoder, folder: Path) -> None:
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        save_settings(EncodingSettings(self.settings.passage_length), folder / SETTINGS_NAME)
 
 
 def tie(question_model: DPRQuestionEncoder, context_model: DPRContextEncoder) -> None:
