@@ -7,8 +7,9 @@ folders, and settings; wires the rooms below together and holds no logic of its 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from dpr.collection import BuildSettings, Collection, Manifest, build_collection, read_manifest
@@ -19,11 +20,12 @@ from dpr.corpus import (
     read_passages,
     split_document,
 )
-from dpr.encoding import ContextEncoder, QuestionEncoder
-from dpr.errors import CollectionError
+from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
+from dpr.errors import CollectionError, SettingsError
 from dpr.index.flat import FlatIndex
-from dpr.reading import Reader, ReadingSettings
+from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
 from dpr.records import Asked, Document, Hit, Passage, Question
+from dpr.settings import load_settings
 from dpr.shipped import DEFAULT, ModelNames, find_models
 
 Source = str | os.PathLike[str] | Iterable[Document]
@@ -72,9 +74,10 @@ def index(
     passages = _passages(source, reading, cut, problems)
     context = ContextEncoder.from_pretrained(names.context)
     question = QuestionEncoder.from_pretrained(names.question)
+    telling = _Telling(context, progress) if progress else None
     manifest = build_collection(
         passages,
-        context,
+        telling or context,
         os.fspath(to),
         build or BuildSettings(),
         question_fingerprint=question.fingerprint,
@@ -82,11 +85,51 @@ def index(
             "source": os.fspath(source) if isinstance(source, str | os.PathLike) else "documents",
             "reading": asdict(reading),
             "split": str(cut),
-            "model": model if isinstance(model, str) else model.to_dict(),
+            "model": _lasting(model),
         },
-        progress=progress,
+        progress=telling.shard_done if telling else None,
     )
     return Indexed(manifest, problems, context.truncated)
+
+
+class _Telling:
+    """An encoder that tells of passages as they are encoded, not only shard by shard."""
+
+    def __init__(self, encoder: ContextEncoder, tell: Callable[[int], None]) -> None:
+        self._encoder = encoder
+        self._tell = tell
+        self._done = 0
+        self.dim, self.fingerprint, self.settings = (
+            encoder.dim,
+            encoder.fingerprint,
+            encoder.settings,
+        )
+
+    def shard_done(self, done: int) -> None:
+        """What the builder tells: passages that are durable."""
+        self._done = done
+        self._tell(done)
+
+    def encode(self, passages: Sequence[Passage]) -> Vectors:
+        done = self._done
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            self._tell(done)
+
+        return self._encoder.encode(passages, tell)
+
+
+def _lasting(model: str | ModelNames) -> str | dict[str, str]:
+    """What the manifest keeps of the model: folders as absolute paths, for any later place."""
+
+    def place(name: str) -> str:
+        return str(Path(name).resolve()) if name and Path(name).is_dir() else name
+
+    if isinstance(model, str):
+        return place(model)
+    return {key: place(name) for key, name in model.to_dict().items()}
 
 
 def _passages(
@@ -120,7 +163,7 @@ class Pipeline:
         *,
         model: str | ModelNames | None = None,
         reader: str | None = None,
-        settings: ReadingSettings | None = None,
+        settings: ReadingSettings | Mapping[str, Any] | None = None,
         read: bool = True,
     ) -> Pipeline:
         """Opens a collection with the models that belong to it.
@@ -130,7 +173,7 @@ class Pipeline:
             model: in place of the one that the collection was made with; refused where its
                 question encoder is another.
             reader: in place of the model's own reader: a folder or hub id.
-            settings: in place of the reader's own.
+            settings: in place of the reader's own; a mapping replaces only the fields it names.
             read: False leaves the reader out; such a pipeline searches and does not answer.
 
         Raises:
@@ -143,7 +186,7 @@ class Pipeline:
         return cls(
             Collection.open(os.fspath(folder)),
             QuestionEncoder.from_pretrained(names.question),
-            Reader.from_pretrained(place, settings) if read and place else None,
+            _reader(place, settings) if read and place else None,
         )
 
     def __enter__(self) -> Pipeline:
@@ -198,9 +241,7 @@ class Pipeline:
         ]
 
 
-def open(
-    folder: str | os.PathLike[str], **options: Any
-) -> Pipeline:
+def open(folder: str | os.PathLike[str], **options: Any) -> Pipeline:
     """``Pipeline.open``: a collection, open for questions."""
     return Pipeline.open(folder, **options)
 
@@ -209,3 +250,14 @@ def _names(model: str | dict[str, str] | ModelNames) -> ModelNames:
     if isinstance(model, ModelNames):
         return model
     return find_models(model) if isinstance(model, str) else ModelNames(**model)
+
+
+def _reader(place: str, settings: ReadingSettings | Mapping[str, Any] | None) -> Reader:
+    """A reader with its own settings, others, or its own with some replaced."""
+    if isinstance(settings, Mapping):
+        names = [field.name for field in fields(ReadingSettings)]
+        if unknown := sorted(set(settings) - set(names)):
+            raise SettingsError(f"unknown reading settings {unknown}; allowed: {', '.join(names)}")
+        own = load_settings(ReadingSettings, Path(place) / SETTINGS_NAME) or ReadingSettings()
+        settings = replace(own, **settings)
+    return Reader.from_pretrained(place, settings)
