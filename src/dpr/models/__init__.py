@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dpr.models.config import DPRConfig as DPRConfig
     from dpr.models.dpr import DPRContextEncoder as DPRContextEncoder
+    from dpr.models.dpr import DPRPretrainedContextEncoder as DPRPretrainedContextEncoder
     from dpr.models.dpr import DPRPreTrainedModel as DPRPreTrainedModel
+    from dpr.models.dpr import DPRPretrainedQuestionEncoder as DPRPretrainedQuestionEncoder
+    from dpr.models.dpr import DPRPretrainedReader as DPRPretrainedReader
     from dpr.models.dpr import DPRQuestionEncoder as DPRQuestionEncoder
     from dpr.models.dpr import DPRReader as DPRReader
     from dpr.models.outputs import DPRContextEncoderOutput as DPRContextEncoderOutput
@@ -23,6 +26,9 @@ _WHERE = {
     "DPRContextEncoder": "dpr",
     "DPRContextEncoderOutput": "outputs",
     "DPRPreTrainedModel": "dpr",
+    "DPRPretrainedContextEncoder": "dpr",
+    "DPRPretrainedQuestionEncoder": "dpr",
+    "DPRPretrainedReader": "dpr",
     "DPRQuestionEncoder": "dpr",
     "DPRQuestionEncoderOutput": "outputs",
     "DPRReader": "dpr",

@@ -42,21 +42,20 @@ class Padded:
 
     @classmethod
     def from_mask(cls, mask: Tensor | None, dtype: torch.dtype) -> Padded:
-        """``mask``: (batch, length), or (batch, 1 | heads, length, length); nonzero = attend.
+        """``mask``: (batch, length) or (batch, 1 | heads, 1 | length, length), nonzero = attend;
+        but a mask of four dimensions and floats is added to the scores as it is (0 = attend).
 
         A fully masked row keeps finite scores (all equally low), so it gives no NaN.
         """
         if mask is None:
             return cls()
+        lowest = torch.finfo(dtype).min / 2  # room for a score to be added without overflow
+        if mask.dim() == 4 and mask.is_floating_point():
+            return cls(mask.to(dtype).clamp(min=lowest))
         if mask.dim() == 2:
             mask = mask[:, None, None, :]
-        elif mask.dim() != 4:
-            raise ValueError(
-                f"attention_mask has shape {tuple(mask.shape)}; allowed are (batch, length) and "
-                "(batch, 1 or heads, length, length)"
-            )
         bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-        return cls(bias.masked_fill(mask == 0, torch.finfo(dtype).min))
+        return cls(bias.masked_fill(mask == 0, lowest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,8 @@ def attend_eager(
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     if bias is not None:
         scores = scores + bias
-    weights = F.dropout(scores.softmax(-1, dtype=torch.float32).to(q.dtype), dropout)
+    exact = torch.promote_types(q.dtype, torch.float32)
+    weights = F.dropout(scores.softmax(-1, dtype=exact).to(q.dtype), dropout)
     return weights @ v, weights
 
 
@@ -126,7 +126,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = config.num_attention_heads
         self.dropout = config.attention_probs_dropout_prob
-        self.eager = False
+        self.eager = config.attn_implementation == "eager"
         self.query = nn.Linear(config.hidden_size, config.hidden_size)
         self.key = nn.Linear(config.hidden_size, config.hidden_size)
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
@@ -140,11 +140,13 @@ class SelfAttention(nn.Module):
         if isinstance(layout, Packed):
             return self._packed(q, k, v, layout, cls_only, dropout), None
         q, k, v = (t.view(*t.shape[:2], self.heads, -1).transpose(1, 2) for t in (q, k, v))
-        weights = None
+        bias, weights = layout.bias, None
+        if cls_only and bias is not None:
+            bias = bias[:, :, :1]
         if want_weights or self.eager:
-            context, weights = attend_eager(q, k, v, layout.bias, dropout)
+            context, weights = attend_eager(q, k, v, bias, dropout)
         else:
-            context = F.scaled_dot_product_attention(q, k, v, layout.bias, dropout)
+            context = F.scaled_dot_product_attention(q, k, v, bias, dropout)
         return context.transpose(1, 2).flatten(-2), weights if want_weights else None
 
     def _packed(

@@ -39,6 +39,11 @@ class DPRPreTrainedModel(PretrainedMixin, nn.Module):
         return next(m for m in self.modules() if isinstance(m, BertStack))
 
     @property
+    def base_model(self) -> nn.Module:
+        """What the model keeps under the first part of its weight names."""
+        return self.get_submodule(self.base_model_prefix)
+
+    @property
     def gradient_checkpointing(self) -> bool:
         """Whether training recomputes each layer in the backward pass to save memory."""
         return self.stack.gradient_checkpointing
@@ -60,6 +65,7 @@ class DPRPreTrainedModel(PretrainedMixin, nn.Module):
         for module in self.modules():
             if isinstance(module, SelfAttention):
                 module.eager = name == "eager"
+        self.config.attn_implementation = name
 
     def initialise(self) -> None:
         """Fresh random weights, BERT's way."""
@@ -73,18 +79,58 @@ class DPRPreTrainedModel(PretrainedMixin, nn.Module):
         inputs_embeds: Tensor | None,
     ) -> Tensor | None:
         """Checks the inputs and gives the mask to use; None where nothing is masked."""
-        if (input_ids is None) == (inputs_embeds is None):
+        given = inputs_embeds if input_ids is None else input_ids
+        if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
+        shape = given.shape[:2]
+        if given.dim() != (2 if input_ids is not None else 3) or not shape[1]:
+            raise ValueError(
+                f"the input has shape {tuple(given.shape)}; allowed are input_ids (batch, length) "
+                "and inputs_embeds (batch, length, hidden), of at least one token: for a single "
+                "sequence use input_ids[None]"
+            )
         if attention_mask is None:
             if input_ids is None or self.config.pad_token_id is None:
                 return None
             attention_mask = input_ids.ne(self.config.pad_token_id)
+        elif attention_mask.shape != shape:
+            wide = (shape[0], self.config.num_attention_heads, shape[1], shape[1])
+            if not _fits(attention_mask, wide):
+                raise ValueError(
+                    f"attention_mask has shape {tuple(attention_mask.shape)}; allowed for this "
+                    f"input are {tuple(shape)} and {(wide[0], 1, *wide[2:])}"
+                )
+            return attention_mask
         # On a GPU or under torch.compile a look at the values would stall or break the graph.
         on_host = attention_mask.device.type == "cpu" and not torch.compiler.is_compiling()
         return None if on_host and bool((attention_mask != 0).all()) else attention_mask
 
     def _flag(self, value: bool | None, name: str, default: bool) -> bool:
         return bool(getattr(self.config, name, default)) if value is None else value
+
+
+def _fits(mask: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a mask of four dimensions broadcasts to ``shape``, and its last is the same."""
+    sizes = zip(mask.shape, shape, strict=False)
+    return mask.dim() == 4 and mask.shape[3] == shape[3] and all(a in (1, b) for a, b in sizes)
+
+
+class DPRPretrainedQuestionEncoder(DPRPreTrainedModel):
+    """Base of ``DPRQuestionEncoder``; not used by itself."""
+
+    base_model_prefix: ClassVar[str] = "question_encoder"
+
+
+class DPRPretrainedContextEncoder(DPRPreTrainedModel):
+    """Base of ``DPRContextEncoder``; not used by itself."""
+
+    base_model_prefix: ClassVar[str] = "ctx_encoder"
+
+
+class DPRPretrainedReader(DPRPreTrainedModel):
+    """Base of ``DPRReader``; not used by itself."""
+
+    base_model_prefix: ClassVar[str] = "span_predictor"
 
 
 class DPREncoder(nn.Module):
@@ -186,13 +232,13 @@ def packed_from_mask(rows: Tensor) -> Packed:
     """The layout of the unmasked tokens of a padded batch, in row order, at their own positions."""
     layout = Packed.from_lengths(rows.sum(1).tolist())
     columns = rows.nonzero()[:, 1]
-    return Packed(columns, layout.starts, layout.runs, layout.boundaries, int(columns.max()) + 1)
+    # The padded length counts as the longest, so that the guard does as without packing.
+    return Packed(columns, layout.starts, layout.runs, layout.boundaries, rows.shape[1])
 
 
-class DPRQuestionEncoder(_TextEncoder):
+class DPRQuestionEncoder(_TextEncoder, DPRPretrainedQuestionEncoder):
     """Question tower: token ids to a question vector (Karpukhin et al. 2020, §3.1)."""
 
-    base_model_prefix: ClassVar[str] = "question_encoder"
     question_encoder: DPREncoder
 
     def forward(
@@ -218,10 +264,9 @@ class DPRQuestionEncoder(_TextEncoder):
         )
 
 
-class DPRContextEncoder(_TextEncoder):
+class DPRContextEncoder(_TextEncoder, DPRPretrainedContextEncoder):
     """Passage tower: token ids to a passage vector (Karpukhin et al. 2020, §3.1)."""
 
-    base_model_prefix: ClassVar[str] = "ctx_encoder"
     ctx_encoder: DPREncoder
 
     def forward(
@@ -239,15 +284,16 @@ class DPRContextEncoder(_TextEncoder):
         Args:
             input_ids: (batch, length) token ids; or give ``inputs_embeds``.
             attention_mask: (batch, length), nonzero = attend; where absent, all but [PAD]. Also
-                (batch, 1 or heads, length, length).
+                (batch, 1 or heads, 1 or length, length): there floats are added to the attention
+                scores, and other types mean nonzero = attend.
             token_type_ids: (batch, length); all zero where absent, as DPR was trained.
             inputs_embeds: (batch, length, hidden) vectors in place of word embeddings.
             output_attentions, output_hidden_states: return these too.
             return_dict: False for a plain tuple.
 
         Raises:
-            ValueError: both or neither of ``input_ids`` and ``inputs_embeds``; a sequence longer
-                than the model has positions.
+            ValueError: both or neither of ``input_ids`` and ``inputs_embeds``; a shape not
+                allowed; a sequence longer than the model has positions.
         """
         return self._encode(
             DPRContextEncoderOutput,
@@ -276,10 +322,8 @@ class DPRSpanPredictor(nn.Module):
         return start, end, self.qa_classifier(cls).squeeze(-1)
 
 
-class DPRReader(DPRPreTrainedModel):
+class DPRReader(DPRPretrainedReader):
     """Reads passages for a question: a span in each, and each passage's relevance (§6.1)."""
-
-    base_model_prefix: ClassVar[str] = "span_predictor"
 
     def __init__(self, config: DPRConfig) -> None:
         super().__init__(config)

@@ -6,14 +6,14 @@ tuple (``out[0]``, ``out.to_tuple()``); fields that are None are left out of the
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, fields
 from typing import Any, overload
 
 from torch import Tensor
 
 
-class ModelOutput:
+class ModelOutput(Mapping[str, Any]):
     """Mapping and tuple manners for a dataclass of tensors."""
 
     def _items(self) -> dict[str, Any]:
