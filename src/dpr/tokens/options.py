@@ -11,7 +11,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_type_hints
 
 from dpr.errors import SettingsError
 
@@ -32,21 +32,16 @@ class TruncationWarning(UserWarning):
     """Truncation took the whole text of a passage: its question and title left no room."""
 
 
-class CallKeywords(TypedDict, total=False):
-    """What calls of a tokenizer take by keyword.
+class MoreKeywords(TypedDict, total=False):
+    """What calls of a tokenizer take by keyword, beside those of :class:`CallKeywords`.
 
     Attributes:
         add_special_tokens: ``[CLS] a [SEP]``, ``[CLS] a [SEP] b [SEP]``; the default.
-        padding: True or "longest", "max_length", False or "do_not_pad" (the default).
-        truncation: True or "longest_first", "only_first", "only_second", False or
-            "do_not_truncate"; where not given, ``max_length`` without padding asks for it.
-        max_length: tokens at most, special ones included; the model's where one is needed.
         stride: tokens that overflowing pieces share.
         is_split_into_words: each text is a list of words.
         pad_to_multiple_of: padded lengths are multiples of this.
         padding_side: "right" or "left" for this call.
-        return_tensors: "pt", "np", or None for lists.
-        return_token_type_ids, return_attention_mask: None follows ``model_input_names``.
+        return_token_type_ids: None follows ``model_input_names``.
         return_overflowing_tokens: what is cut off comes as further rows, with
             ``overflow_to_sample_mapping``.
         return_special_tokens_mask, return_offsets_mapping, return_length: add these keys.
@@ -56,16 +51,11 @@ class CallKeywords(TypedDict, total=False):
     """
 
     add_special_tokens: bool
-    padding: PaddingValue
-    truncation: TruncationValue
-    max_length: int | None
     stride: int
     is_split_into_words: bool
     pad_to_multiple_of: int | None
     padding_side: str | None
-    return_tensors: str | None
     return_token_type_ids: bool | None
-    return_attention_mask: bool | None
     return_overflowing_tokens: bool
     return_special_tokens_mask: bool
     return_offsets_mapping: bool
@@ -74,7 +64,26 @@ class CallKeywords(TypedDict, total=False):
     verbose: bool
 
 
-CALL_KEYWORDS = tuple(CallKeywords.__annotations__)
+class CallKeywords(MoreKeywords, total=False):
+    """What calls of a tokenizer take by keyword.
+
+    Attributes:
+        padding: True or "longest", "max_length", False or "do_not_pad" (the default).
+        truncation: True or "longest_first", "only_first", "only_second", False or
+            "do_not_truncate"; where not given, ``max_length`` without padding asks for it.
+        max_length: tokens at most, special ones included; the model's where one is needed.
+        return_tensors: "pt", "np", or None for lists.
+        return_attention_mask: None follows ``model_input_names``.
+    """
+
+    padding: PaddingValue
+    truncation: TruncationValue
+    max_length: int | None
+    return_tensors: str | None
+    return_attention_mask: bool | None
+
+
+CALL_KEYWORDS = tuple(get_type_hints(CallKeywords))
 CALL_DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(CALL_KEYWORDS),
     "add_special_tokens": True,

@@ -52,11 +52,12 @@ class Padder:
         if self.with_mask:
             row.setdefault("attention_mask", [1] * length)
         missing = max(self._target(longest) - length, 0) if self.options.pads else 0
-        fill = {
+        fill: dict[str, Any] = {
             "input_ids": self.pad_id,
             "token_type_ids": self.pad_type_id,
             "special_tokens_mask": 1,
             "attention_mask": 0,
+            "offset_mapping": (0, 0),
         }
         for key, value in row.items():
             if missing and key in fill:

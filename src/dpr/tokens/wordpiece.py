@@ -187,6 +187,8 @@ class WordPieceTokenizer(Vocabulary):
                     # Lone surrogates cannot cross into Rust, nor be told from other bad items.
                     mended = [_mended(item, index) for index, item in enumerate(inputs)]
                     return encode(mended, pretokenized, add_special_tokens)
+            except InputError:
+                raise
             except TypeError as error:
                 raise InputError(
                     f"the texts cannot be tokenized ({error}); give a string, a list of strings, "
