@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import json
 import logging
 import subprocess
@@ -30,6 +31,11 @@ def test_exported_names() -> None:
         "read_passages",
         "split_document",
     ]
+
+
+def test_the_example() -> None:
+    results = doctest.testmod(dpr.corpus)
+    assert (results.failed, results.attempted) == (0, 3)
 
 
 def test_importing_brings_in_nothing_heavy() -> None:

@@ -5,7 +5,15 @@ cuts one into passages; ``read_passages`` does both. Knows nothing of tokens or 
 
 What is malformed is an ``InputError`` that names the file and line, what was found and what is
 expected; ``SourceSettings(on_error="skip")`` leaves it out, counts it and lists the first 20 in
-``Problems``.
+``Problems``. What each source gives, how it is recognised, and what happens to every kind of
+malformed input is in docs/formats.md, "Reading documents".
+
+>>> from dpr.records import Document
+>>> document = Document("tea", "Boil water. Pour it on the leaves. Wait.", title="Tea")
+>>> for passage in split_document(document, SplitSettings.parse("sentences:7")):
+...     print(passage.id, passage.start, passage.end, passage.text)
+tea#0 0 34 Boil water. Pour it on the leaves.
+tea#1 35 40 Wait.
 """
 
 from dpr.corpus.problems import Problem, Problems

@@ -118,26 +118,27 @@ def _regions(document: Document, enough: int) -> Iterator[Span]:
     """Ranges that no passage leaves: sections, the short ones joined with what follows."""
     text = document.text
     begin = 0
-    words = 0
-    starts = [section.start for section in document.sections]
-    for start, end in zip([0, *starts], [*starts, len(text)], strict=True):
-        words += _count(text, start, end, enough)
-        if words >= enough:
+    for end in (*(section.start for section in document.sections), len(text)):
+        if _has(text, begin, end, enough):
             yield begin, end
-            begin, words = end, 0
+            begin = end
     if begin < len(text):
         yield begin, len(text)
 
 
-def _count(text: str, start: int, end: int, enough: int) -> int:
-    """The number of words, but no more than ``enough``."""
-    return sum(1 for _ in islice(_COUNTED.finditer(text, start, end), enough))
+def _has(text: str, start: int, end: int, enough: int) -> bool:
+    """Whether there are at least ``enough`` words, without counting on."""
+    return next(islice(_COUNTED.finditer(text, start, end), enough - 1, None), None) is not None
+
+
+def _count(piece: str) -> int:
+    return len(piece.split()) if piece.isascii() else len(_COUNTED.findall(piece))
 
 
 def _joined_paragraphs(text: str, start: int, end: int, enough: int) -> Iterator[Span]:
     """The paragraphs of a region, a short first one (its heading) joined with those after it."""
     paragraphs = list(paragraph_spans(text, start, end))
-    while len(paragraphs) > 1 and _count(text, *paragraphs[0], enough) < enough:
+    while len(paragraphs) > 1 and not _has(text, *paragraphs[0], enough):
         paragraphs[:2] = [(paragraphs[0][0], paragraphs[1][1])]
     return iter(paragraphs)
 
@@ -146,8 +147,7 @@ def _packed(text: str, start: int, end: int, size: int) -> Iterator[Span]:
     """Whole sentences, as many as have ``size`` words together; a longer one is cut by words."""
     begin: int | None = None
     stop = words = 0
-    for first, last in _sentence_pieces(text, start, end, size):
-        count = _count(text, first, last, size)
+    for first, last, count in _sentence_pieces(text, start, end, size):
         if begin is not None and words + count > size:
             yield begin, stop
             begin = None
@@ -159,10 +159,12 @@ def _packed(text: str, start: int, end: int, size: int) -> Iterator[Span]:
         yield begin, stop
 
 
-def _sentence_pieces(text: str, start: int, end: int, size: int) -> Iterator[Span]:
+def _sentence_pieces(text: str, start: int, end: int, size: int) -> Iterator[tuple[int, int, int]]:
     for first, last in sentence_spans(text, start, end):
-        if _count(text, first, last, size + 1) <= size:
-            yield first, last
+        count = _count(text[first:last])
+        if count <= size:
+            yield first, last, count
         else:
             for match in _counted_runs(size).finditer(text, first, last):
-                yield match.span()
+                yield match.start(), match.end(), min(count, size)
+                count -= size
