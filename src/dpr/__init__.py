@@ -1,1 +1,140 @@
-"""Dense Passage Retrieval."""
+"""Dense Passage Retrieval: ask questions of your own documents.
+
+Every public name is here and loads on first use: ``import dpr`` alone imports neither torch nor
+numpy, pyarrow or tokenizers. What is not in ``__all__`` may change without notice.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpr.collection import Collection as Collection
+    from dpr.corpus import SourceSettings as SourceSettings
+    from dpr.corpus import SplitSettings as SplitSettings
+    from dpr.corpus import read_documents as read_documents
+    from dpr.corpus import read_passages as read_passages
+    from dpr.corpus import split_document as split_document
+    from dpr.encoding import ContextEncoder as ContextEncoder
+    from dpr.encoding import EncodingSettings as EncodingSettings
+    from dpr.encoding import QuestionEncoder as QuestionEncoder
+    from dpr.errors import CheckpointError as CheckpointError
+    from dpr.errors import CollectionError as CollectionError
+    from dpr.errors import CorruptionError as CorruptionError
+    from dpr.errors import DPRError as DPRError
+    from dpr.errors import InputError as InputError
+    from dpr.errors import MismatchError as MismatchError
+    from dpr.errors import MissingExtraError as MissingExtraError
+    from dpr.errors import SettingsError as SettingsError
+    from dpr.models import DPRConfig as DPRConfig
+    from dpr.models import DPRContextEncoder as DPRContextEncoder
+    from dpr.models import DPRContextEncoderOutput as DPRContextEncoderOutput
+    from dpr.models import DPRPretrainedContextEncoder as DPRPretrainedContextEncoder
+    from dpr.models import DPRPreTrainedModel as DPRPreTrainedModel
+    from dpr.models import DPRPretrainedQuestionEncoder as DPRPretrainedQuestionEncoder
+    from dpr.models import DPRPretrainedReader as DPRPretrainedReader
+    from dpr.models import DPRQuestionEncoder as DPRQuestionEncoder
+    from dpr.models import DPRQuestionEncoderOutput as DPRQuestionEncoderOutput
+    from dpr.models import DPRReader as DPRReader
+    from dpr.models import DPRReaderOutput as DPRReaderOutput
+    from dpr.pipeline import Pipeline as Pipeline
+    from dpr.pipeline import index as index
+    from dpr.pipeline import open as open
+    from dpr.reading import Reader as Reader
+    from dpr.reading import ReadingSettings as ReadingSettings
+    from dpr.records import Answer as Answer
+    from dpr.records import Asked as Asked
+    from dpr.records import Document as Document
+    from dpr.records import Hit as Hit
+    from dpr.records import Passage as Passage
+    from dpr.records import Question as Question
+    from dpr.records import Section as Section
+    from dpr.tokens import BatchEncoding as BatchEncoding
+    from dpr.tokens import DPRContextEncoderTokenizer as DPRContextEncoderTokenizer
+    from dpr.tokens import DPRContextEncoderTokenizerFast as DPRContextEncoderTokenizerFast
+    from dpr.tokens import DPRQuestionEncoderTokenizer as DPRQuestionEncoderTokenizer
+    from dpr.tokens import DPRQuestionEncoderTokenizerFast as DPRQuestionEncoderTokenizerFast
+    from dpr.tokens import DPRReaderTokenizer as DPRReaderTokenizer
+    from dpr.tokens import DPRReaderTokenizerFast as DPRReaderTokenizerFast
+    from dpr.tokens import DPRSpanPrediction as DPRSpanPrediction
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Answer": "records",
+    "Asked": "records",
+    "BatchEncoding": "tokens",
+    "CheckpointError": "errors",
+    "Collection": "collection",
+    "CollectionError": "errors",
+    "ContextEncoder": "encoding",
+    "CorruptionError": "errors",
+    "DPRConfig": "models",
+    "DPRContextEncoder": "models",
+    "DPRContextEncoderOutput": "models",
+    "DPRContextEncoderTokenizer": "tokens",
+    "DPRContextEncoderTokenizerFast": "tokens",
+    "DPRError": "errors",
+    "DPRPreTrainedModel": "models",
+    "DPRPretrainedContextEncoder": "models",
+    "DPRPretrainedQuestionEncoder": "models",
+    "DPRPretrainedReader": "models",
+    "DPRQuestionEncoder": "models",
+    "DPRQuestionEncoderOutput": "models",
+    "DPRQuestionEncoderTokenizer": "tokens",
+    "DPRQuestionEncoderTokenizerFast": "tokens",
+    "DPRReader": "models",
+    "DPRReaderOutput": "models",
+    "DPRReaderTokenizer": "tokens",
+    "DPRReaderTokenizerFast": "tokens",
+    "DPRSpanPrediction": "tokens",
+    "Document": "records",
+    "EncodingSettings": "encoding",
+    "Hit": "records",
+    "InputError": "errors",
+    "MismatchError": "errors",
+    "MissingExtraError": "errors",
+    "Passage": "records",
+    "Pipeline": "pipeline",
+    "Question": "records",
+    "QuestionEncoder": "encoding",
+    "Reader": "reading",
+    "ReadingSettings": "reading",
+    "Section": "records",
+    "SettingsError": "errors",
+    "SourceSettings": "corpus",
+    "SplitSettings": "corpus",
+    "index": "pipeline",
+    "open": "pipeline",
+    "read_documents": "corpus",
+    "read_passages": "corpus",
+    "split_document": "corpus",
+}
+
+__all__ = sorted([*_WHERE, "__version__"])
+
+
+class _Package(ModuleType):
+    """Importing the module ``dpr.index`` must not replace the function of the same name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

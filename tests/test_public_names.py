@@ -1,0 +1,170 @@
+"""The public names: exactly these, each importable, and none of them paid for before it is used."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import dpr
+
+NAMES = [
+    # what is built, opened and asked
+    "Collection",
+    "Pipeline",
+    "index",
+    "open",
+    # records
+    "Answer",
+    "Asked",
+    "Document",
+    "Hit",
+    "Passage",
+    "Question",
+    "Section",
+    # errors
+    "CheckpointError",
+    "CollectionError",
+    "CorruptionError",
+    "DPRError",
+    "InputError",
+    "MismatchError",
+    "MissingExtraError",
+    "SettingsError",
+    # documents to passages
+    "SourceSettings",
+    "SplitSettings",
+    "read_documents",
+    "read_passages",
+    "split_document",
+    # encoding and reading
+    "ContextEncoder",
+    "EncodingSettings",
+    "QuestionEncoder",
+    "Reader",
+    "ReadingSettings",
+    # models
+    "DPRConfig",
+    "DPRContextEncoder",
+    "DPRContextEncoderOutput",
+    "DPRPreTrainedModel",
+    "DPRPretrainedContextEncoder",
+    "DPRPretrainedQuestionEncoder",
+    "DPRPretrainedReader",
+    "DPRQuestionEncoder",
+    "DPRQuestionEncoderOutput",
+    "DPRReader",
+    "DPRReaderOutput",
+    # tokenizers
+    "BatchEncoding",
+    "DPRContextEncoderTokenizer",
+    "DPRContextEncoderTokenizerFast",
+    "DPRQuestionEncoderTokenizer",
+    "DPRQuestionEncoderTokenizerFast",
+    "DPRReaderTokenizer",
+    "DPRReaderTokenizerFast",
+    "DPRSpanPrediction",
+    # the rest
+    "__version__",
+]
+
+HEAVY = {
+    "huggingface_hub",
+    "numpy",
+    "pyarrow",
+    "rich",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "typer",
+}
+
+
+def run(code: str) -> str:
+    """What a fresh interpreter prints; warnings are errors there too."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def loaded_by(code: str) -> set[str]:
+    """The heavy packages that a fresh interpreter holds after running the code."""
+    printed = run(f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})")
+    return HEAVY & set(printed.split())
+
+
+def test_the_list_is_exact() -> None:
+    assert sorted(dpr.__all__) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_name_imports(name: str) -> None:
+    value = getattr(dpr, name)
+    if isinstance(value, type):
+        assert value.__name__ == name
+        assert value.__module__.startswith("dpr.")
+
+
+def test_a_star_import_gives_the_list_and_nothing_else() -> None:
+    given: dict[str, object] = {}
+    exec("from dpr import *", given)
+    assert sorted(set(given) - {"__builtins__"}) == sorted(NAMES)
+
+
+def test_dir_shows_names_before_they_are_loaded() -> None:
+    assert set(NAMES) <= set(run("import dpr; print(*dir(dpr))").split())
+
+
+def test_another_name_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="module 'dpr' has no attribute 'DPRWriter'"):
+        _ = dpr.DPRWriter
+
+
+def test_type_checkers_and_the_interpreter_find_the_same_things() -> None:
+    """Names are listed twice, for each of the two; this holds the lists together."""
+    tree = ast.parse(Path(dpr.__file__).read_text(encoding="utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    static = {
+        alias.asname: f"{node.module}.{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert static == {name: f"dpr.{room}.{name}" for name, room in dpr._WHERE.items()}
+
+
+def test_import_dpr_is_light() -> None:
+    assert loaded_by("import dpr") == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "loaded"),
+    [
+        ("Passage", set()),
+        ("InputError", set()),
+        ("SplitSettings", set()),
+        ("read_documents", set()),
+        ("DPRConfig", set()),
+        ("DPRReaderTokenizerFast", {"numpy", "tokenizers"}),
+        ("Collection", {"numpy", "pyarrow"}),
+    ],
+)
+def test_a_name_loads_what_it_needs_and_no_more(name: str, loaded: set[str]) -> None:
+    assert loaded_by(f"import dpr; dpr.{name}") == loaded
+
+
+def test_index_stays_a_function_when_the_module_of_that_name_is_imported() -> None:
+    code = "import dpr.index.flat; print(dpr.index.__module__, dpr.index.__qualname__)"
+    assert run(code) == "dpr.pipeline index"
+
+
+def test_version_is_the_one_installed() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+([a-z0-9.]*)", dpr.__version__)
+    assert version("dense-passage-retrieval") == dpr.__version__
