@@ -1,0 +1,60 @@
+# Everything that developers and CI do. Each target works from nothing: it installs what it needs.
+
+PYTHON ?= python3
+# The index that holds torch's CPU build, for a pip that would otherwise take the CUDA build of
+# several GB: make install TORCH_INDEX=URL
+TORCH_INDEX ?=
+# For example: make test PYTEST_ARGS='tests/corpus -x'
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BUILT_FROM := pyproject.toml constraints.txt hatch_build.py
+
+# Two runs of pip in one environment would trip over each other.
+.NOTPARALLEL:
+.PHONY: help install demo test check bench clean
+
+help:
+	@echo "make install   an editable install with everything for development, in $(VENV)"
+	@echo "make demo      builds the demo's collection and asks it questions"
+	@echo "make test      the tests"
+	@echo "make check     format, lint, types, architecture, tests: what CI runs"
+	@echo "make bench     the benchmarks, one after the other"
+	@echo "make clean     removes what the other targets made, $(VENV) included"
+
+install: $(VENV)/.installed-dev
+
+demo: $(VENV)/.installed
+	$(BIN)/dpr demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py tests/test_public_names.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed-dev
+	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests benchmarks recipes -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say that nothing which decides the installation changed since it was made. They lie
+# in the environment, so that they go when it goes.
+$(VENV)/.installed: $(BUILT_FROM)
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
+	$(PIP) hatchling
+	$(PIP) --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --no-build-isolation --editable '.[dev]'
+	touch $@
