@@ -21,11 +21,11 @@ def shared_data() -> Path:
     return folder
 
 
-WORDS = (
-    "what who where when which is was the a an of in on to by and not does did it wrote lives in "
-    "river city king queen tale story snow man dog cat old young paris france rhine danube source "
-    "forest castle answer question passage title text one two three four five six seven"
-).split()
+WORDS = """
+    what who where when which is was the a an of in on to by and not does did it wrote lives in
+    river city king queen tale story snow man dog cat old young paris france rhine danube source
+    forest castle answer question passage title text one two three four five six seven
+""".split()
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 

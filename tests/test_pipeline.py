@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dpr.collection import BuildSettings, Collection
+from dpr.encoding import ContextEncoder, QuestionEncoder
+from dpr.errors import CollectionError, MismatchError
+from dpr.models import DPRQuestionEncoder
+from dpr.pipeline import Pipeline, index
+from dpr.pipeline import open as open_pipeline
+from dpr.reading import ReadingSettings
+from dpr.records import Document, Question
+from dpr.tokens import DPRQuestionEncoderTokenizer
+
+READING = ReadingSettings(no_answer_below=0.0)
+DOCUMENTS = [
+    Document(f"d{n}", f"The king of city {n} lives in castle {n}. " * (n + 1), f"Tale {n}", f"s{n}")
+    for n in range(8)
+]
+
+
+@pytest.fixture
+def collection(tiny_model: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "collection"
+    index(DOCUMENTS, folder, model=str(tiny_model), split="words:10")
+    return folder
+
+
+def test_hits_are_those_of_brute_force(tiny_model: Path, collection: Path) -> None:
+    with Pipeline.open(collection) as pipeline:
+        hits = pipeline.search("who lives in castle 3", k=5)
+        opened = Collection.open(collection)
+        passages = opened.passages(range(len(opened)))
+    stored = ContextEncoder.from_pretrained(tiny_model / "encoder").encode(passages)
+    question = QuestionEncoder.from_pretrained(tiny_model / "encoder").encode(
+        ["who lives in castle 3"]
+    )
+    scores = stored.astype(np.float16).astype(np.float64) @ question[0].astype(np.float64)
+    best = np.sort(scores)[::-1][:5]
+    assert np.allclose([hit.score for hit in hits], best, rtol=1e-3)
+
+
+def test_passages_lie_in_their_documents(collection: Path) -> None:
+    texts = {document.source: document.text for document in DOCUMENTS}
+    with open_pipeline(collection) as pipeline:
+        for hit in pipeline.search("who", k=100):
+            passage = hit.passage
+            assert texts[passage.source][passage.start : passage.end] == passage.text
+
+
+def test_answers_lie_in_their_documents(collection: Path) -> None:
+    texts = {document.source: document.text for document in DOCUMENTS}
+    with open_pipeline(collection, settings=READING) as pipeline:
+        asked = pipeline.ask("who lives in castle 3")
+        sources = {hit.passage.id: hit.passage.source for hit in asked.hits}
+        assert asked.answers
+        for answer in asked.answers:
+            text = texts[sources[answer.passage_id]]
+            assert text[answer.document_start : answer.document_end] == answer.text
+
+
+def test_many_questions_are_as_one_by_one(collection: Path) -> None:
+    questions = ["who", "what is the castle of the king", "where"]
+    with open_pipeline(collection, settings=READING) as pipeline:
+        together = pipeline.ask_many([Question(str(n), q) for n, q in enumerate(questions)], k=4)
+        assert [asked.question.id for asked in together] == ["0", "1", "2"]
+        for question, asked in zip(questions, together, strict=True):
+            alone = pipeline.ask(question, k=4)
+            assert [h.passage.id for h in alone.hits] == [h.passage.id for h in asked.hits]
+            assert [a.text for a in alone.answers] == [a.text for a in asked.answers]
+        assert pipeline.ask_many([]) == []
+
+
+def test_k_past_the_end_gives_all(collection: Path) -> None:
+    with open_pipeline(collection, read=False) as pipeline:
+        assert len(pipeline.search("who", k=10_000)) == len(pipeline.collection)
+
+
+def test_another_encoder_of_the_same_size_is_refused(
+    tiny_model: Path, collection: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    model = DPRQuestionEncoder.from_pretrained(tiny_model / "encoder")
+    with torch.no_grad():
+        model.stack.embeddings.LayerNorm.weight.mul_(1.01)
+    model.save_pretrained(other / "encoder")
+    DPRQuestionEncoderTokenizer.from_pretrained(tiny_model / "encoder").save_pretrained(
+        other / "encoder"
+    )
+    ours = QuestionEncoder.from_pretrained(tiny_model / "encoder").fingerprint
+    theirs = QuestionEncoder.from_pretrained(other / "encoder").fingerprint
+    with pytest.raises(MismatchError) as caught:
+        Pipeline.open(collection, model=str(other))
+    assert ours in str(caught.value)
+    assert theirs in str(caught.value)
+
+
+def test_the_other_tower_is_refused(tiny_model: Path, collection: Path) -> None:
+    """Even of tied towers, whose weights are the same."""
+    context = ContextEncoder.from_pretrained(tiny_model / "encoder")
+    with pytest.raises(MismatchError, match=context.fingerprint):
+        Pipeline(Collection.open(collection), context)  # type: ignore[arg-type]
+
+
+def test_a_model_without_reader_searches_and_refuses_to_answer(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    towers = tmp_path / "towers"
+    shutil.copytree(tiny_model / "encoder", towers / "encoder")
+    index(DOCUMENTS, tmp_path / "c", model=str(towers))
+    with open_pipeline(tmp_path / "c") as pipeline:
+        assert pipeline.search("who", k=1)
+        with pytest.raises(CollectionError, match="no reader"):
+            pipeline.ask("who")
+    with open_pipeline(tmp_path / "c", reader=str(tiny_model / "reader")) as pipeline:
+        assert pipeline.ask("who").hits
+
+
+def test_what_was_skipped_and_cut_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.txt").write_text("the king " * 400, encoding="utf-8")
+    (source / "b.txt").write_text("", encoding="utf-8")
+    done: list[int] = []
+    indexed = index(
+        source,
+        tmp_path / "c",
+        model=str(tiny_model),
+        split="none",
+        build=BuildSettings(dtype="float32"),
+        progress=done.append,
+    )
+    assert indexed.manifest.rows == 1
+    assert indexed.manifest.dtype == "float32"
+    assert indexed.problems.count == 1
+    assert indexed.truncated == 1
+    assert done[-1] == 1
+    made_from = indexed.manifest.made_from
+    assert made_from["split"] == "none"
+    assert made_from["model"] == str(tiny_model)

@@ -1,0 +1,161 @@
+"""The loop on a task small enough to see through: a linear model and a fixed target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dpr.errors import CheckpointError, DPRError, SettingsError
+from dpr.training.loop import LoopSettings, Run
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Linear(3, 3, bias=False)
+        self.dropout = nn.Dropout(0.5)
+        self.out = nn.Linear(3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.out(self.dropout(self.word_embeddings(x)))
+        return y
+
+
+class Task:
+    def __init__(self, stop_after: int | None = None, poison: int | None = None) -> None:
+        torch.manual_seed(1)
+        self.model = Line()
+        self.modules: dict[str, nn.Module] = {"line": self.model}
+        self.stop_after, self.poison = stop_after, poison
+        self.done = 0
+
+    def batches(self, epoch: int) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(epoch)
+        return [torch.randn(4, 3, generator=generator) for _ in range(7)]
+
+    def step(self, batch: torch.Tensor) -> dict[str, float]:
+        if self.done == self.stop_after:
+            raise KeyboardInterrupt
+        loss = (self.model(batch).squeeze(1) - batch.sum(1)).square().mean()
+        if self.done == self.poison:
+            loss = loss * float("nan")
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.done += 1
+        return {"loss": loss.item()}
+
+    def evaluate(self) -> dict[str, float]:
+        return {"measure": -float(self.model.out.weight.detach().square().sum())}
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights.json").write_text(json.dumps(self.model.out.weight.tolist()))
+
+
+SETTINGS = LoopSettings(epochs=3, learning_rate=0.05, warmup_steps=2, checkpoint_seconds=0)
+
+
+def weights(task: Task) -> dict[str, list[float]]:
+    return {name: value.tolist() for name, value in task.model.state_dict().items()}
+
+
+def test_a_run_that_was_cut_ends_bit_equal_to_one_that_was_not(tmp_path: Path) -> None:
+    whole = Task()
+    Run(whole, SETTINGS, tmp_path / "whole", {})()
+    for cut in (1, 9, 5):
+        with pytest.raises(KeyboardInterrupt):
+            Run(Task(stop_after=cut), SETTINGS, tmp_path / "cut", {})()
+    resumed = Task()
+    Run(resumed, SETTINGS, tmp_path / "cut", {})()
+    assert resumed.done == 21 - 15
+    assert weights(resumed) == weights(whole)
+
+    def log(name: str) -> list[dict[str, float]]:
+        lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        return [{k: v for k, v in row.items() if k in ("step", "measure")} for row in rows]
+
+    assert [row for row in log("cut") if "measure" in row] == [
+        row for row in log("whole") if "measure" in row
+    ]
+
+
+def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
+    best = Run(Task(), SETTINGS, tmp_path, {})()
+    again = Task()
+    assert Run(again, SETTINGS, tmp_path, {})() == best
+    assert again.done == 0
+
+
+def test_learning_lowers_the_loss(tmp_path: Path) -> None:
+    events: list[dict[str, float]] = []
+    settings = LoopSettings(epochs=20, learning_rate=0.05, warmup_steps=5, log_steps=7)
+    Run(Task(), settings, tmp_path, {}, events.append)()
+    losses = [event["loss"] for event in events if "loss" in event]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_rate_rises_and_falls(tmp_path: Path) -> None:
+    run = Run(Task(), LoopSettings(learning_rate=1.0, warmup_steps=10), tmp_path, {})
+    rates = [run.rate(step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == rates[10] == pytest.approx(1.0)
+    assert rates[99] == pytest.approx(1 / 90)
+    short = [run.rate(step, 20) for step in range(20)]  # warm-up is a tenth at most
+    assert short[1] == pytest.approx(1.0)
+
+
+def test_frozen_embeddings_stay(tmp_path: Path) -> None:
+    task = Task()
+    before = task.model.word_embeddings.weight.clone()
+    Run(task, LoopSettings(epochs=1, freeze_embeddings=True), tmp_path, {})()
+    assert torch.equal(task.model.word_embeddings.weight, before)
+    assert task.model.word_embeddings.weight.grad is None
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DPRError, match=r"step 4: loss nan"):
+        Run(Task(poison=4), SETTINGS, tmp_path, {})()
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Run(Task(stop_after=2), SETTINGS, tmp_path, {"a": 1})()
+    with pytest.raises(SettingsError, match="another folder"):
+        Run(Task(), SETTINGS, tmp_path, {"a": 2})()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Run(Task(stop_after=2), SETTINGS, tmp_path, {})()
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:50])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        Run(Task(), SETTINGS, tmp_path, {})()
+
+
+def test_the_best_model_is_kept(tmp_path: Path) -> None:
+    task = Task()
+    figures = iter([1.0, 3.0, 2.0])
+    task.evaluate = lambda: {"measure": next(figures)}  # type: ignore[method-assign]
+    save = task.save
+    kept: list[tuple[str, int]] = []
+
+    def recorded(folder: Path) -> None:
+        kept.append((folder.name, task.done))
+        save(folder)
+
+    task.save = recorded  # type: ignore[method-assign]
+    assert Run(task, SETTINGS, tmp_path, {})() == {"measure": 3.0}
+    assert kept == [("best", 7), ("best", 14), ("last", 21)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"clip_norm": -1.0}, {"warmup_steps": -1}]
+)
+def test_settings_outside_what_is_allowed(wrong: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        LoopSettings(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dpr.errors import SettingsError
+from dpr.models import DPRReader
+from dpr.tokens import DPRReaderTokenizer, reader_windows
+from dpr.training.reader import (
+    ReaderSettings,
+    ReaderTask,
+    answer_spans,
+    token_spans,
+)
+from dpr.training.samples import Context, TrainingSample
+
+TEXT = "the old king lives in a castle by the rhine and the king did it"
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> DPRReader:
+    reader = DPRReader.from_pretrained(tiny_model / "reader")
+    for module in reader.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return reader
+
+
+@pytest.fixture
+def tokenizer(tiny_model: Path) -> DPRReaderTokenizer:
+    return DPRReaderTokenizer.from_pretrained(tiny_model / "reader")
+
+
+def make_samples() -> list[TrainingSample]:
+    negatives = tuple(Context(f"a dog and a cat {n}", "dog") for n in range(4))
+    return [
+        TrainingSample("who lives in a castle", ("The Old King",), (Context(TEXT, "tale"),)),
+        TrainingSample("where", ("castle",), (Context(TEXT, "tale"),), (), negatives),
+        TrainingSample("when", ("never",), (Context(TEXT, "tale"),)),
+    ]
+
+
+def test_answers_are_found_between_word_boundaries_whatever_their_case() -> None:
+    spans = answer_spans(Context(TEXT), ["KING", "rhi"])
+    assert [TEXT[a:b] for a, b in spans] == ["king", "king"]
+    assert answer_spans(Context(TEXT, answers=((4, 7),)), ["king"]) == ((4, 7),)
+    assert answer_spans(Context("a (b) c"), ["(b)", " "]) == ((2, 5),)
+
+
+def test_token_spans_decode_to_the_answer(tokenizer: DPRReaderTokenizer) -> None:
+    (window,) = reader_windows(tokenizer, ["who"], ["tale"], [TEXT])
+    ((first, last),) = token_spans(window, [(4, 12)])
+    assert tokenizer.decode(window.ids[first : last + 1]) == "old king"
+
+
+def test_a_span_cut_by_its_window_is_left_out(tokenizer: DPRReaderTokenizer) -> None:
+    text = "one " * 200 + "the king " + "two " * 200
+    span = (text.index("the king"), text.index("the king") + len("the king"))
+    windows = reader_windows(tokenizer, ["who"], [""], [text], max_length=60, stride=10)
+    held = [window for window in windows if token_spans(window, [span])]
+    assert held
+    for window in held:
+        ((first, last),) = token_spans(window, [span])
+        assert tokenizer.decode(window.ids[first : last + 1]) == "the king"
+
+
+def test_samples_without_a_span_are_left_out_and_counted(
+    model: DPRReader, tokenizer: DPRReaderTokenizer
+) -> None:
+    task = ReaderTask(model, tokenizer, make_samples(), [], ReaderSettings(), seed=0)
+    assert task.without_span == 1
+    assert len(task.train) == 2
+    rows = [row for batch in task.batches(0) for row in batch]
+    assert sorted(row.sample for row in rows) == [0, 1]
+    assert {row.sample: len(row.negatives) for row in rows} == {0: 0, 1: 4}
+    assert task.batches(0) == task.batches(0)
+
+
+def test_loss_equals_the_plain_way(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
+    task = ReaderTask(model, tokenizer, make_samples(), [], ReaderSettings(passages=3), seed=0)
+    (batch,) = task.batches(0)
+    figures = task.step(batch)
+    expected = 0.0
+    for row in batch:
+        sequences = task._sequences([row])[0]
+        outs = [model(torch.tensor([ids])) for ids in sequences]
+        start = outs[0].start_logits[0].log_softmax(0)
+        end = outs[0].end_logits[0].log_softmax(0)
+        likelihood = sum((start[a] + end[b]).exp() for a, b in row.positive.spans)
+        relevance = torch.cat([out.relevance_logits for out in outs]).log_softmax(0)[0]
+        expected -= float(torch.as_tensor(likelihood).log() + relevance)
+    assert figures["loss"] == pytest.approx(expected / len(batch), rel=1e-4)
+    assert figures["loss"] == pytest.approx(figures["span_loss"] + figures["relevance_loss"])
+
+
+def test_small_packs_give_the_same_gradients(
+    model: DPRReader, tokenizer: DPRReaderTokenizer
+) -> None:
+    gradients = []
+    for budget in (10_000, 1):
+        settings = ReaderSettings(passages=3, pack_tokens=budget)
+        task = ReaderTask(model, tokenizer, make_samples(), [], settings, seed=0)
+        model.zero_grad()
+        task.step(task.batches(0)[0])
+        gradients.append(model.span_predictor.qa_outputs.weight.grad.clone())
+    assert torch.allclose(*gradients, atol=1e-6)
+
+
+def test_training_learns_to_answer(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
+    samples = make_samples()[:2]
+    task = ReaderTask(model, tokenizer, samples, samples, ReaderSettings(passages=2), seed=0)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for epoch in range(60):
+        for batch in task.batches(epoch):
+            optimizer.zero_grad()
+            task.step(batch)
+            optimizer.step()
+    model.eval()
+    assert task.evaluate() == {"F1": 100.0, "EM": 100.0}
+
+
+def test_settings_outside_what_is_allowed() -> None:
+    with pytest.raises(SettingsError, match="stride"):
+        ReaderSettings(max_length=64, stride=64)
+    with pytest.raises(SettingsError, match="passages"):
+        ReaderSettings(passages=0)

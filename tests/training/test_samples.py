@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpr.errors import InputError, SettingsError
+from dpr.training.samples import SampleCounts, read_samples, sample_to_json
+
+RECORD = {
+    "question": "who lives in the castle",
+    "answers": ["the king"],
+    "positive_ctxs": [{"title": "Castle", "text": "The king lives here.", "passage_id": "7"}],
+    "negative_ctxs": [{"title": "", "text": "A forest."}],
+    "hard_negative_ctxs": [],
+}
+
+
+def write(path: Path, value: Any, lines: bool = False) -> Path:
+    text = "\n".join(map(json.dumps, value)) if lines else json.dumps(value)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def squad(answer: str, start: int, **more: Any) -> dict[str, Any]:
+    qa = {"id": "q1", "question": "who?", "answers": [{"text": answer, "answer_start": start}]}
+    paragraph = {"context": "The king lives here.", "qas": [qa | more]}
+    return {"data": [{"title": "Old_castle", "paragraphs": [paragraph]}]}
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_dpr_json_and_lines(tmp_path: Path, lines: bool) -> None:
+    path = write(tmp_path / "train.json", [RECORD, RECORD], lines)
+    first, second = read_samples(path)
+    assert first == second
+    assert first.question == RECORD["question"]
+    assert first.positives[0].title == "Castle"
+    assert first.positives[0].id == "7"
+    assert [c.text for c in first.best_negatives] == ["A forest."]
+
+
+def test_hard_negatives_come_before_others(tmp_path: Path) -> None:
+    record = RECORD | {"hard_negative_ctxs": [{"text": "A castle in ruins."}]}
+    (sample,) = read_samples(write(tmp_path / "a.json", [record]))
+    assert [c.text for c in sample.best_negatives] == ["A castle in ruins."]
+
+
+def test_samples_without_positive_are_dropped_and_counted(tmp_path: Path) -> None:
+    counts = SampleCounts()
+    path = write(tmp_path / "a.json", [RECORD, RECORD | {"positive_ctxs": []}])
+    assert len(list(read_samples(path, counts))) == 1
+    assert (counts.read, counts.without_positive) == (1, 1)
+
+
+def test_squad_gives_title_and_spans(tmp_path: Path) -> None:
+    (sample,) = read_samples(write(tmp_path / "s.json", squad("The king", 0)))
+    assert sample.answers == ("The king",)
+    assert sample.positives[0].title == "Old castle"
+    assert sample.positives[0].answers == ((0, 8),)
+
+
+def test_an_answer_that_does_not_stand_at_its_offset(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.json", squad("The king", 4))
+    with pytest.raises(InputError, match=r"'The king' does not stand at character 4"):
+        list(read_samples(path))
+    counts = SampleCounts()
+    assert list(read_samples(path, counts, on_error="skip")) == []
+    assert counts.misplaced == 1
+    with pytest.raises(SettingsError, match="on_error"):
+        list(read_samples(path, on_error="ignore"))
+
+
+def test_unanswerable_squad_questions_have_no_positive(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.json", squad("The king", 0, is_impossible=True))
+    counts = SampleCounts()
+    assert list(read_samples(path, counts)) == []
+    assert counts.without_positive == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ('{"rows": []}', "neither a DPR training JSON"),
+        ("[1]", "record 1: expected an object with a 'question'"),
+        ('[{"question": "q", "answers": "a"}]', "'answers' is not a list"),
+        ('[{"question": "q", "positive_ctxs": [{}]}]', "no 'text'"),
+        ('{"question": "q"}\n{"question": 3}', "line 2"),
+        ('{"data": [{"title": "t"}]}', "not SQuAD's layout"),
+    ],
+)
+def test_malformed_files_say_what_and_where(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        list(read_samples(path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_span_outside_its_passage_is_refused(tmp_path: Path) -> None:
+    context = {"text": "short", "answer_spans": [[0, 9]]}
+    path = write(tmp_path / "a.json", [RECORD | {"positive_ctxs": [context]}])
+    with pytest.raises(InputError, match="outside its passage of 5"):
+        list(read_samples(path))
+
+
+def test_written_samples_read_back(tmp_path: Path) -> None:
+    (sample,) = read_samples(write(tmp_path / "s.json", squad("The king", 0)))
+    (again,) = read_samples(write(tmp_path / "d.json", [sample_to_json(sample)], lines=True))
+    assert again == sample
+
+
+def test_real_squad(shared_data: Path) -> None:
+    samples = list(read_samples(shared_data / "squad" / "validation.json"))
+    assert len(samples) == 1287
+    for sample in samples:
+        context = sample.positives[0]
+        assert {context.text[a:b] for a, b in context.answers} == set(sample.answers)
