@@ -330,7 +330,8 @@ class PretrainedMixin(nn.Module):
             table.normal_(0.0, self.config.initializer_range)
             kept = min(rows, old.num_embeddings)
             table[:kept] = weight[:kept]
-            new = nn.Embedding(rows, old.embedding_dim, padding_idx=old.padding_idx, device="meta")
+            with empty_weights():
+                new = nn.Embedding(rows, old.embedding_dim, padding_idx=old.padding_idx)
             new.weight = nn.Parameter(table, requires_grad=old.weight.requires_grad)
             new.train(old.training)
             self.set_input_embeddings(new)

@@ -99,8 +99,10 @@ def local_folder(name_or_path: str | os.PathLike[str], options: HubOptions) -> P
         CheckpointError: it is neither.
     """
     name = os.fspath(name_or_path)
-    if "\0" in name:
-        raise CheckpointError(f"{name!r} is not the name of a folder: it contains a NUL character")
+    if "\0" in name or not name:
+        raise CheckpointError(
+            f"{name!r}: there is no such folder; a name has no NUL characters and is not empty"
+        )
     root = Path(name).expanduser()
     if root.is_dir():
         folder = root / options.subfolder
@@ -110,7 +112,8 @@ def local_folder(name_or_path: str | os.PathLike[str], options: HubOptions) -> P
     if root.is_file():
         raise CheckpointError(
             f"{name} is a file; give the folder that holds config.json and the weights "
-            "(for a checkpoint of the original DPR code, *.cp, run dpr.models.convert.convert_checkpoint)"
+            "(for a checkpoint of the original DPR code, *.cp, run convert_checkpoint of "
+            "dpr.models.convert)"
         )
     looks_like_path = isinstance(name_or_path, os.PathLike) or name.startswith((".", "~", os.sep))
     if looks_like_path or not _REPO_ID.fullmatch(name):

@@ -48,7 +48,7 @@ _ALLOWED = re.compile(
     rf"|(builtins|__builtin__)\.({_TYPES})|argparse\.Namespace|copy_?reg\._reconstructor"
     r"|torch\._utils\._rebuild_(tensor_v2|parameter)|torch\.(Size|device)"
     rf"|torch\.({'|'.join(_STORAGES)})|pathlib\.(Pure)?(Posix|Windows)?Path"
-    r"|torch\.(float|bfloat|int|uint)(8|16|32|64)"
+    r"|torch\.(float|bfloat|int|uint)(8|16|32|64)|_codecs\.encode"
 )
 
 
@@ -81,17 +81,21 @@ class LazyTensor:
             CheckpointError: the file is truncated or corrupt, or is not laid out as it claims.
         """
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
-        count = torch.Size(self.shape).numel()
+        count = 1  # in whole numbers without limit: torch's would wrap around
+        for n in self.shape:
+            count *= n
         if count > self.numel or (count and last >= self.numel):
             raise CheckpointError(f"{self.path}: a tensor reaches beyond its data in {self.entry}")
-        if count == 0:
-            return torch.empty(self.shape, dtype=self.dtype)
-        with _told(self.path), zipfile.ZipFile(self.path) as archive:
-            data = bytearray(_entry(archive, self.entry, self.numel * self.dtype.itemsize))
-        if len(data) != self.numel * self.dtype.itemsize:
-            raise CheckpointError(f"{self.path}: {self.entry} has not the size that it should have")
-        flat = torch.frombuffer(data, dtype=self.dtype)
-        return flat.as_strided(self.shape, self.stride, self.offset).contiguous()
+        size = self.numel * self.dtype.itemsize
+        with _told(self.path):
+            if count == 0:
+                return torch.empty(self.shape, dtype=self.dtype)
+            with zipfile.ZipFile(self.path) as archive:
+                data = bytearray(_entry(archive, self.entry, size))
+            if len(data) != size:
+                raise CheckpointError(f"{self.path}: {self.entry} is not of the size it should be")
+            flat = torch.frombuffer(data, dtype=self.dtype)
+            return flat.as_strided(self.shape, self.stride, self.offset).contiguous()
 
 
 def read_inert(path: Path) -> Any:
@@ -311,6 +315,8 @@ class _Reader:
         self._expect(arguments, tuple)
         if function.name in ("collections.OrderedDict", "collections.defaultdict"):
             return {}
+        if function.name == "_codecs.encode":  # how protocol 2 writes bytes
+            return self._expect(arguments[0], str).encode("latin-1")
         if function.name == "torch._utils._rebuild_parameter":
             return arguments[0]
         if function.name == "torch._utils._rebuild_tensor_v2":

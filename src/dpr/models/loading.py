@@ -247,10 +247,9 @@ def _initialise_heads(
     for path in sorted({key.rsplit(".", 1)[0] for key in missing}):
         linear = model.get_submodule(path)
         assert isinstance(linear, nn.Linear)  # heads are, see keys.HEADS
-        linear.to_empty(device="cpu").to(dtype)
-        with torch.no_grad():
-            linear.weight.normal_(0.0, deviation)
-            linear.bias.zero_()
+        weight = torch.empty(linear.weight.shape, dtype=dtype).normal_(0.0, deviation)
+        linear.weight = nn.Parameter(weight)
+        linear.bias = nn.Parameter(torch.zeros(linear.bias.shape, dtype=dtype))
 
 
 def _warn(model: nn.Module, origin: str, missing: set[str], unused: set[str]) -> None:

@@ -260,8 +260,9 @@ def load_bin(path: Path) -> object:
         CheckpointError: unreadable, or it holds anything that would run code.
     """
     with _told(path), warnings.catch_warnings():
-        # Old files hold typed storages, of which torch warns without being able to act.
+        # Of old storages and new protocols torch warns, although it reads or refuses them.
         warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip(path))
         except Exception as error:
