@@ -13,9 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import dpr.index.flat as flat
 from dpr.errors import InputError, SettingsError
-from dpr.index import FlatIndex
+from dpr.index import FlatIndex, flat, products
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +47,7 @@ def random(shape: tuple[int, ...], seed: int = 0, dtype: str = "float32") -> Arr
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flat, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(products, "CHUNK_ROWS", 64)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -87,11 +86,11 @@ def test_ties_equal_the_slow_twin(
         return [names[row] for row in wanted]
 
     chosen = ids if by_id else None
-    old, flat.CHUNK_ROWS = flat.CHUNK_ROWS, 32
+    old, products.CHUNK_ROWS = products.CHUNK_ROWS, 32
     try:
         found = FlatIndex([vectors], chosen).search(queries, k)
     finally:
-        flat.CHUNK_ROWS = old
+        products.CHUNK_ROWS = old
     wanted = slow_search([vectors], queries, k, chosen)
     np.testing.assert_array_equal(found[1], wanted[1])
     np.testing.assert_array_equal(found[0], wanted[0])
@@ -123,7 +122,7 @@ def test_results_do_not_depend_on_k_batch_chunk_or_threads(
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        monkeypatch.setattr(flat, "CHUNK_ROWS", 37)
+        monkeypatch.setattr(products, "CHUNK_ROWS", 37)
         pieces = [vectors[:1], vectors[1:4000], vectors[4000:]]
         np.testing.assert_array_equal(FlatIndex(pieces, reversed_ids).search(queries, 200)[1], rows)
     finally:
@@ -141,7 +140,7 @@ def test_near_ties_equal_the_slow_twin() -> None:
 def test_all_vectors_equal_gives_the_smallest_ids(
     dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flat, "CHUNK_ROWS", 512)
+    monkeypatch.setattr(products, "CHUNK_ROWS", 512)
     monkeypatch.setattr(flat, "MAX_CANDIDATES", 4000)
     vectors = np.tile(random((1, 33), 1, dtype), (20_000, 1))
     queries = random((3, 33), 2)
@@ -157,6 +156,50 @@ def test_all_vectors_equal_gives_the_smallest_ids(
     assert rows.tolist() == [list(range(19_999, 19_989, -1))] * 3
     assert (scores == scores[:, :1]).all()
     assert max(pool_sizes) < 70_000 + 2 * 512 * 3  # bounded, though every row is a candidate
+
+
+def test_one_query_over_float16_needs_no_trust_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, queries = near_ties("float16")
+    index = FlatIndex([vectors], reversed_ids)
+    wanted = index.search(queries[:2], 50)[1][:1]
+    original, calls = torch.mv, []
+
+    def sloppy(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return original(matrix, vector) * 0.9 + 1
+
+    monkeypatch.setattr(torch, "mv", sloppy)
+    np.testing.assert_array_equal(index.search(queries[:1], 50)[1], wanted)
+    assert calls
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 300.0])
+def test_single_queries_of_any_length_over_float16(scale: float) -> None:
+    vectors = (random((2000, 32), 1) * scale).astype("float16")
+    for size in (1e-20, 1e-3, 1.0, 1e20):
+        query = random((1, 32), 3) * np.float32(size)
+        found = FlatIndex([vectors]).search(query, 20)
+        wanted = slow_search([vectors], query, 20)
+        np.testing.assert_array_equal(found[1], wanted[1])
+
+
+def test_a_zero_query_gives_the_first_ids() -> None:
+    for dtype in ("float16", "float32"):
+        index = FlatIndex([random((500, 8), 1, dtype)], reversed_ids)
+        scores, rows = index.search(np.zeros((1, 8), np.float32), 3)
+        assert rows.tolist() == [[499, 498, 497]] and not scores.any()
+
+
+def test_bounds_hold_for_every_row() -> None:
+    for dtype in ("float16", "float32"):
+        vectors = random((3000, 96), 1, dtype) * 4
+        stored = products.StoredVectors([vectors])
+        for count in (1, 5):
+            queries = random((count, 96), 2) * 3
+            exact = queries.astype(np.float64) @ vectors.astype(np.float64).T
+            for row, near, error in stored.products(queries):
+                off = np.abs(near - exact[:, row : row + near.shape[1]])
+                assert (off <= error[:, None]).all()
 
 
 def test_agrees_with_faiss() -> None:

@@ -13,26 +13,22 @@ call, or on threads.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from dpr.errors import InputError, SettingsError
+from dpr.index.products import Floats, StoredVectors
 
-Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Ids = Callable[[Sequence[int]], list[str]]
 
-CHUNK_ROWS = 4096
 QUERIES_AT_ONCE = 256
 MAX_CANDIDATES = 1 << 22  # about 100 MB; beyond it candidates are decided at once
-_RESCORED_AT_ONCE = 8192
-_UNIT = 2.0**-24  # of rounding to float32
+_TYPES = {np.dtype(np.float16), np.dtype(np.float32)}
 
 
 class FlatIndex:
@@ -48,28 +44,22 @@ class FlatIndex:
     """
 
     def __init__(self, vectors: Sequence[npt.NDArray[Any]], ids: Ids | None = None) -> None:
-        self._parts = [np.asarray(part) for part in vectors]
-        self._ids = ids
-        shapes = [(part.shape, str(part.dtype)) for part in self._parts]
-        dims = {part.shape[1] if part.ndim == 2 else 0 for part in self._parts}
-        types = {str(part.dtype) for part in self._parts}
-        if len(dims) != 1 or 0 in dims or not types <= {"float16", "float32"}:
+        parts = [np.asarray(part) for part in vectors]
+        shapes = [(part.shape, str(part.dtype)) for part in parts]
+        dims = {part.shape[1] if part.ndim == 2 else 0 for part in parts}
+        if len(dims) != 1 or 0 in dims or not {part.dtype for part in parts} <= _TYPES:
             raise InputError(
                 f"vectors have shapes and types {shapes}; allowed are one or more arrays "
                 f"(rows, dim) of float16 or float32 with the same dim"
             )
-        self.dim = dims.pop()
-        self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
+        self._stored = StoredVectors(parts)
+        self._ids = ids
+        self.dim = self._stored.dim
         if not len(self):
             raise InputError("there are no vectors to search; give at least one row")
-        self._chunks = [
-            _Chunk(part, int(start), first, min(first + CHUNK_ROWS, len(part)))
-            for part, start in zip(self._parts, self._starts, strict=False)
-            for first in range(0, len(part), CHUNK_ROWS)
-        ]
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return len(self._stored)
 
     def search(self, queries: npt.NDArray[Any], k: int) -> tuple[Floats, Rows]:
         """The k rows with the largest inner products for each query.
@@ -115,75 +105,20 @@ class FlatIndex:
             )
         return result
 
-    def _search(self, queries: Floats, k: int) -> tuple[Floats, Rows]:
-        lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
-        pool = _Pool(len(queries), k, lambda found: self._rescored(queries, found), self._ids)
-        widest = 0.0
-        for chunk, values in self._values():
-            widest = max(widest, chunk.longest(values))
-            if lengths.size and lengths.max() * widest > 1e38:
-                raise InputError("queries and vectors are too large: their products leave float32")
-            # The error of a float32 product of this length in any order of summation (Higham,
-            # Accuracy and Stability, 3.1), that of rounding the scores, and that of underflow.
-            error = 1.05 * (self.dim + 8) * _UNIT * lengths * widest + self.dim * 2.0**-124
-            pool.add(np.matmul(queries, values.T), chunk.row, error)
-        return pool.best()
-
-    def _values(self) -> Iterator[tuple[_Chunk, Floats]]:
-        """Each chunk with its values in float32, valid until the next one is taken."""
-        buffer = torch.empty((min(CHUNK_ROWS, len(self)), self.dim), dtype=torch.float32)
-        for chunk in self._chunks:
-            if chunk.half is None:
-                yield chunk, chunk.values
-            else:
-                # torch converts from float16 about ten times as fast as numpy.
-                converted = buffer[: len(chunk.values)]
-                converted.copy_(chunk.half)
-                yield chunk, converted.numpy()
-
-    def _rescored(self, queries: Floats, found: _Found) -> Floats:
-        """Scores in the fixed arithmetic."""
-        scores = np.empty(len(found.rows), np.float32)
-        parts = np.searchsorted(self._starts, found.rows, side="right") - 1
-        for number, part in enumerate(self._parts):
-            places = np.flatnonzero(parts == number)
-            for first in range(0, len(places), _RESCORED_AT_ONCE):
-                some = places[first : first + _RESCORED_AT_ONCE]
-                products = part[found.rows[some] - self._starts[number]].astype(np.float64)
-                products *= queries[found.queries[some]]
-                scores[some] = products.sum(axis=1)
-        return scores
-
-
-class _Chunk:
-    """Some rows of one array; ``row`` is the first one's number in the whole."""
-
-    def __init__(self, part: npt.NDArray[Any], start: int, first: int, last: int) -> None:
-        self.row = start + first
-        self.values = part[first:last]
-        self.half: torch.Tensor | None = None
-        if part.dtype == np.float16:
-            with warnings.catch_warnings():
-                # Read-only maps make torch warn of writing, which never happens here.
-                warnings.simplefilter("ignore", UserWarning)
-                self.half = torch.from_numpy(self.values)
-        self._longest: float | None = None
-
-    def longest(self, values: Floats) -> float:
-        """The largest length of a vector here; computed at the first search."""
-        if self._longest is None:
-            with np.errstate(over="ignore", invalid="ignore"):
-                squares = np.einsum("ij,ij->i", values, values)
-            if not np.isfinite(squares).all():
-                finite = np.isfinite(values).all(axis=1)
-                if not finite.all():
-                    raise InputError(
-                        f"the vector in row {self.row + int(np.argmin(finite))} holds NaN or "
-                        f"infinity; build the collection again"
-                    )
-                squares = np.square(values, dtype=np.float64).sum(axis=1)
-            self._longest = float(np.sqrt(squares.max()))
-        return self._longest
+    def _search(self, queries: Floats, k: int, *, halves: bool = True) -> tuple[Floats, Rows]:
+        pool = _Pool(
+            len(queries),
+            k,
+            lambda found: self._stored.exact(queries, found.queries, found.rows),
+            self._ids,
+        )
+        for row, near, error in self._stored.products(queries, halves=halves):
+            pool.add(near, row, error)
+        scores, rows = pool.best()
+        if pool.broken and halves:
+            # This machine's float16 products are worse than float32 sums make them.
+            return self._search(queries, k, halves=False)
+        return scores, rows
 
 
 @dataclass(slots=True)
@@ -212,17 +147,18 @@ class _Pool:
         self.count, self.k, self.ids, self.rescore = queries, k, ids, rescore
         self.floor = np.full(queries, -np.inf)
         self.error = np.zeros(queries)
+        self.broken = False
         self.found: list[_Found] = []
         self.size = 0
         self.prune_at = max(1 << 16, 2 * queries * k)
 
     def add(self, near: Floats, row: int, error: npt.NDArray[np.float64]) -> None:
-        """Take a chunk's approximate scores (queries, rows); ``error`` never shrinks."""
-        self.error = error
+        """Take a chunk's approximate scores (queries, rows) and their largest errors (queries,)."""
+        self.error = np.maximum(self.error, error)
         rows = near.shape[1]
         if self.size == 0 and rows >= self.k:
             kth = np.partition(near, rows - self.k, axis=1)[:, rows - self.k]
-            self.floor = np.maximum(self.floor, kth - error)
+            self.floor = np.maximum(self.floor, kth - self.error)
         places = np.flatnonzero(near >= self._threshold()[:, None])
         queries, offsets = np.divmod(places, rows)
         unknown = np.full(len(places), np.nan, np.float32)
@@ -268,7 +204,10 @@ class _Pool:
     def _decided(self, found: _Found) -> _Found:
         """The best k of each query by the fixed scores, then id, in that order."""
         unknown = np.flatnonzero(np.isnan(found.scores))
-        found.scores[unknown] = self.rescore(found.taken(unknown))
+        guessed = found.taken(unknown)
+        found.scores[unknown] = self.rescore(guessed)
+        off = np.abs(found.scores[unknown].astype(np.float64) - guessed.near)
+        self.broken |= bool((off > self.error[guessed.queries]).any())
         found = found.taken(np.lexsort((found.rows, -found.scores, found.queries)))
         if self.ids is not None:
             found = found.taken(self._by_id(found, self.ids))
