@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # For example: make test PYTEST_ARGS='tests/corpus -x'
 PYTEST_ARGS ?=
+# For example: make bench BENCH=benchmarks/flat_search.py
+BENCH ?= $(shell grep -l __main__ benchmarks/*.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,7 +42,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev
-	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	set -e; for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
