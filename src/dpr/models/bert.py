@@ -134,8 +134,7 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Tensor, layout: Layout, cls_only: bool, want_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
-        q = self.query(first_tokens(x, layout) if cls_only else x)
-        k, v = self.key(x), self.value(x)
+        q, k, v = self.project(x, layout, cls_only)
         dropout = self.dropout if self.training else 0.0
         if isinstance(layout, Packed):
             return self._packed(q, k, v, layout, cls_only, dropout), None
@@ -148,6 +147,11 @@ class SelfAttention(nn.Module):
         else:
             context = F.scaled_dot_product_attention(q, k, v, bias, dropout)
         return context.transpose(1, 2).flatten(-2), weights if want_weights else None
+
+    def project(self, x: Tensor, layout: Layout, cls_only: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, of [CLS] only where no other is wanted, keys and values."""
+        q = self.query(first_tokens(x, layout) if cls_only else x)
+        return q, self.key(x), self.value(x)
 
     def _packed(
         self, q: Tensor, k: Tensor, v: Tensor, layout: Packed, cls_only: bool, dropout: float
@@ -318,8 +322,6 @@ class BertStack(nn.Module):
                 hidden.append(x)
             if weights is not None:
                 attentions.append(weights)
-        if cls_only and final < 0:
-            x = first_tokens(x, layout)
         return StackOutput(
             x,
             tuple(hidden) if want_hidden else None,
