@@ -166,3 +166,12 @@ def test_dtype(
     assert model.dtype == expected
     assert {parameter.dtype for parameter in model.parameters()} == {expected}
     assert model.config.dtype == str(expected).removeprefix("torch.")
+
+
+def test_parameters_in_a_file_become_ordinary_weights(tmp_path: Path) -> None:
+    model = DPRQuestionEncoder(tiny())
+    model.config.save_pretrained(tmp_path)
+    torch.save(dict(model.named_parameters()), tmp_path / "pytorch_model.bin")
+    loaded = DPRQuestionEncoder.from_pretrained(tmp_path)
+    assert same(model, loaded)
+    assert all(p.is_leaf and p.requires_grad for p in loaded.parameters())

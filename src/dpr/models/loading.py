@@ -238,7 +238,7 @@ def _check_surplus(surplus: list[str], origin: str, overridden: frozenset[str]) 
 
 def _copy(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     # A copy, not a view of the mapped file: aligned, and indifferent to what becomes of the file.
-    return torch.empty(tensor.shape, dtype=dtype).copy_(tensor)
+    return torch.empty(tensor.shape, dtype=dtype).copy_(tensor.detach())
 
 
 def _initialise_heads(
