@@ -133,6 +133,12 @@ def test_the_section_is_that_of_most_of_the_passage() -> None:
     assert passages[0].text.startswith("# A")
 
 
+def test_of_equals_the_earlier_section_counts() -> None:
+    sections = (Section(0, "A"), Section(6, "B"), Section(12, "C"))
+    [passage] = split(Document("d", "aa aa bb bb cc cc", sections=sections), "words")
+    assert passage.section == "A"
+
+
 def test_none_goes_by_the_heading_that_it_begins_with() -> None:
     [passage] = split(markdown(f"# A\n\nx\n\n# B\n\n{words(50)}\n"), "none")
     assert (passage.id, passage.section) == ("d", "A")
