@@ -127,10 +127,10 @@ def main() -> None:
     spoken = [s for s, yes in zip(train[len(squad) :], explicit, strict=True) if yes]
     policy = from_squad(args.data / "policyqa" / "dev.json", "policyqa")
     covid = from_squad(args.data / "covidqa" / "covidqa.json", "covidqa")
-    reader = train[: len(squad)] + spoken + rng.sample(policy, 2500) + covid
-    # Negatives teach relevance and cost as much as positives: a third of the questions has them.
+    reader = train[: len(squad)] + spoken + rng.sample(policy, 1000) + covid
+    # Negatives teach relevance and cost as much as positives: a sixth of the questions has them.
     reader = [
-        s if rng.random() < 1 / 3 else replace(s, hard_negatives=(), negatives=()) for s in reader
+        s if rng.random() < 1 / 6 else replace(s, hard_negatives=(), negatives=()) for s in reader
     ]
     write(args.to / "reader-train.jsonl", reader)
     write(args.to / "reader-dev.jsonl", squad_dev)

@@ -62,7 +62,8 @@ def main() -> None:
 
     six = DPRQuestionEncoder.from_pretrained(args.minilm, dtype="float32")
     torch.manual_seed(SEED)
-    config = DPRConfig(**{**six.config.to_dict(), "num_hidden_layers": 7})
+    sizes = six.config.to_dict() | {"num_hidden_layers": 7, "attention_probs_dropout_prob": 0.0}
+    config = DPRConfig(**sizes)
     seven = DPRQuestionEncoder(config)
     seven.load_state_dict(six.state_dict(), strict=False)
     add_mean_layer(seven)
@@ -70,7 +71,9 @@ def main() -> None:
     DPRQuestionEncoderTokenizer.from_pretrained(args.minilm).save_pretrained(args.to / "encoder")
 
     torch.manual_seed(SEED)
-    reader = DPRReader.from_pretrained(args.minilm, dtype="float32")
+    reader = DPRReader.from_pretrained(
+        args.minilm, dtype="float32", attention_probs_dropout_prob=0.0
+    )
     reader.save_pretrained(args.to / "reader")
     DPRReaderTokenizer.from_pretrained(args.minilm).save_pretrained(args.to / "reader")
 
