@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dpr.tokens import DPRContextEncoderTokenizer, DPRQuestionEncoderTokenizer
+from dpr.tokens import (
+    DPRContextEncoderTokenizer,
+    DPRQuestionEncoderTokenizer,
+    DPRReaderTokenizer,
+)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -58,3 +62,8 @@ def question_tokenizer(vocab: dict[str, int]) -> DPRQuestionEncoderTokenizer:
 @pytest.fixture
 def context_tokenizer(vocab: dict[str, int]) -> DPRContextEncoderTokenizer:
     return DPRContextEncoderTokenizer(vocab)
+
+
+@pytest.fixture
+def reader_tokenizer(vocab: dict[str, int]) -> DPRReaderTokenizer:
+    return DPRReaderTokenizer(vocab)

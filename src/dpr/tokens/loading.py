@@ -16,7 +16,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from dpr.errors import CheckpointError
-from dpr.tokens.backend import StrPath
+from dpr.tokens.backend import StrPath, read_vocabulary
 from dpr.tokens.vocabulary import SPECIAL_NAMES
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -97,7 +97,8 @@ def constructor_keywords(
         added = _added_tokens(config, source.find(ADDED_FILE))
         if vocab is not None:
             keywords["vocab_file"] = vocab
-            size = sum(1 for _ in vocab.open(encoding="utf-8", newline="\n"))
+            # Those within the vocabulary are already there.
+            size = len(read_vocabulary(vocab)) if added else 0
             added = [(index, token) for index, token in added if index >= size]
     return keywords | dict(overrides), added
 

@@ -43,7 +43,9 @@ class Padder:
             self.row({key: value[i] for key, value in rows.items()}, longest)
             for i in range(len(ids))
         ]
-        return {key: [row[key] for row in padded] for key in padded[0]} if padded else dict(rows)
+        if not padded:
+            return {**rows, "attention_mask": []} if self.with_mask else dict(rows)
+        return {key: [row[key] for row in padded] for key in padded[0]}
 
     def row(self, row: Mapping[str, Any], longest: int) -> dict[str, Any]:
         """One row, padded to what the strategy says; ``longest`` is the longest of the batch."""
