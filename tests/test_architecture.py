@@ -37,6 +37,7 @@ ORDER = (
     ("pipeline",),
     ("serve",),
     ("cli",),
+    ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
