@@ -83,7 +83,7 @@ def index(
         question_fingerprint=question.fingerprint,
         made_from={
             "source": os.fspath(source) if isinstance(source, str | os.PathLike) else "documents",
-            "reading": asdict(reading),
+            "reading": _reading(reading),
             "split": str(cut),
             "model": _lasting(model),
         },
@@ -119,6 +119,12 @@ class _Telling:
             self._tell(done)
 
         return self._encoder.encode(passages, tell)
+
+
+def _reading(settings: SourceSettings) -> dict[str, Any]:
+    """What the manifest keeps of how a source was read. Not what malformed parts of it led to: a
+    build that stopped at one must be able to go on by skipping it."""
+    return {name: value for name, value in asdict(settings).items() if name != "on_error"}
 
 
 def _lasting(model: str | ModelNames) -> str | dict[str, str]:

@@ -1,0 +1,76 @@
+"""The command line: ``dpr VERB``. One module a verb; heavy imports only where a verb needs them.
+
+Takes argv, gives lines on stdout and stderr and an exit code (see ``dpr.cli.running``). All that
+the verbs do is done by the library below.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dpr.cli.ask import ask
+from dpr.cli.convert import convert
+from dpr.cli.demo import demo
+from dpr.cli.index import index
+from dpr.cli.info import info
+from dpr.cli.running import Commands
+from dpr.cli.search import search
+from dpr.cli.train import train
+from dpr.cli.verify import verify
+
+app = typer.Typer(
+    name="dpr",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done · 1 failed, or what was checked is not as it should be · "
+    "2 wrong usage · 130 interrupted.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from dpr import __version__
+
+        typer.echo(f"dpr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show tracebacks and all notes.")
+    ] = False,
+) -> None:
+    """Ask questions of your own documents: find the passages, read the answers out of them.
+
+    [bold]dpr index[/] docs/ --to docs.dpr   then   [bold]dpr ask[/] docs.dpr "Who wrote it?"
+
+    Or begin with [bold]dpr demo[/], which does both with Python's own documentation.
+    """
+
+
+app.command(rich_help_panel="Documents and questions")(index)
+app.command(rich_help_panel="Documents and questions")(ask)
+app.command(rich_help_panel="Documents and questions")(search)
+app.command(rich_help_panel="Documents and questions")(demo)
+app.add_typer(train, name="train", rich_help_panel="Models")
+app.command(rich_help_panel="Models")(convert)
+app.command(rich_help_panel="Looking after them")(info)
+app.command(rich_help_panel="Looking after them")(verify)
+
+
+def main() -> None:
+    """What the console script ``dpr`` runs."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show “é” is no error
+    app(prog_name="dpr")

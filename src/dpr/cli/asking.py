@@ -1,0 +1,108 @@
+"""What ``dpr search`` and ``dpr ask`` share: where questions come from, how results are shown.
+
+Takes a function from questions to results; feeds it from the command line, a file, a pipe or a
+prompt, in order and in batches. Knows nothing of how they are answered.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpr.cli import terminal
+from dpr.cli.questions import batches, read_questions
+from dpr.cli.shapes import asked_shape
+from dpr.cli.show import show_asked
+from dpr.errors import InputError
+from dpr.records import Asked, Question
+
+QuestionText = Annotated[
+    str | None, typer.Argument(metavar="QUESTION", help="Leave out to be prompted, or to pipe.")
+]
+QuestionsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--questions",
+        metavar="FILE",
+        help="A question a line, or BEIR's queries.jsonl; - reads stdin.",
+    ),
+]
+Batch = Annotated[
+    int,
+    typer.Option(min=1, help="Questions at once from a file or pipe; 1 gives each answer at once."),
+]
+K = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to find.")]
+Answering = Callable[[Sequence[Question]], list[Asked]]
+
+
+def check_question(question: str | None, file: Path | None) -> None:
+    """Refuses what makes no sense before any model is loaded."""
+    if question is not None and file is not None:
+        raise typer.BadParameter("give a question or --questions, not both")
+    if question is not None and not question.strip():
+        raise typer.BadParameter("the question is empty")
+    if file is not None and str(file) != "-" and not file.is_file():
+        raise InputError("no such file; give a file with a question a line", source=str(file))
+
+
+def run(
+    answering: Answering,
+    question: str | None,
+    file: Path | None,
+    *,
+    batch: int,
+    as_json: bool,
+    answers: bool,
+) -> None:
+    """Answers one question, those of a file or pipe, or those typed at a prompt."""
+    several = question is None
+
+    def show(questions: Sequence[Question]) -> None:
+        for asked in answering(questions):
+            if as_json:
+                terminal.json_line(asked_shape(asked, answers=answers))
+            else:
+                show_asked(terminal.out(), asked, answers=answers, name=several)
+
+    if question is not None:
+        show([Question("1", question)])
+    elif file is None and sys.stdin.isatty():
+        for typed in _prompted():
+            show([typed])
+    else:
+        for questions in batches(_streamed(file), batch):
+            show(questions)
+
+
+def _streamed(file: Path | None) -> Iterator[Question]:
+    if file is None or str(file) == "-":
+        yield from read_questions(sys.stdin.buffer, "stdin")
+        return
+    with file.open("rb") as stream:
+        yield from read_questions(stream, str(file))
+
+
+def _prompted() -> Iterator[Question]:
+    """Questions typed at a prompt, until the end of input (Ctrl-D)."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  (gives input() editing and history)
+    number = 0
+    prompt = "question> "
+    while True:
+        try:
+            if sys.stdout.isatty():
+                text = input(prompt)
+            else:  # stdout is for results
+                print(prompt, end="", file=sys.stderr, flush=True)
+                text = input()
+        except EOFError:
+            print(file=sys.stderr)
+            return
+        if text.strip():
+            number += 1
+            yield Question(str(number), text.strip())

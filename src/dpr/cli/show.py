@@ -1,0 +1,120 @@
+"""Hits and answers for people: the answer large, then passages with the answers marked in them.
+
+Takes records, gives lines on a console. Answers are marked by their offsets, never looked up.
+Knows nothing of where the records come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from dpr.cli.terminal import clean
+from dpr.records import Answer, Asked, Hit, Passage
+
+ROOM = 600  # characters of a passage that holds an answer, or that was searched for
+GLANCE = 160  # of a passage below the answer that holds none
+ANSWER, OTHER = "bold reverse green", "underline"
+NO_ANSWER = "no answer"
+
+
+def show_asked(console: Console, asked: Asked, *, answers: bool, name: bool) -> None:
+    """A question's answers and hits; ``name`` where several questions follow each other."""
+    if name:
+        console.print(Text(clean(asked.question.text), style="bold cyan"))
+        console.print()
+    if answers:
+        _answers(console, asked.answers)
+    for rank, hit in enumerate(asked.hits, 1):
+        here = [one for one in asked.answers if one.passage_id == hit.passage.id]
+        best = bool(asked.answers) and here[:1] == [*asked.answers[:1]]
+        _hit(console, rank, hit, here, best, ROOM if here or not answers else GLANCE)
+    if not asked.hits:
+        console.print("no passages")
+
+
+def _answers(console: Console, answers: Sequence[Answer]) -> None:
+    if not answers:
+        console.print(Text(f"  {NO_ANSWER}", style="bold yellow"))
+    for number, answer in enumerate(answers):
+        text = Text("  ") + Text(one_line(answer.text), style="dim" if number else "bold green")
+        console.print(text + Text(f"  {answer.score:.2f}", style="dim"))
+    console.print()
+
+
+def _hit(
+    console: Console, rank: int, hit: Hit, answers: Sequence[Answer], best: bool, room: int
+) -> None:
+    passage = hit.passage
+    head = Text(f"{rank:>2}  ", style="bold") + Text(heading(passage), style="bold")
+    details = "  ".join(part for part in (one_line(passage.source), f"{hit.score:.2f}") if part)
+    console.print(head + Text(f"  {details}", style="dim"))
+    marked = mark(passage.text, answers, best, room, plain=not coloured(console))
+    console.print(Padding(marked, (0, 0, 1, 4)))
+
+
+def heading(passage: Passage) -> str:
+    """``title › section``, each once, the id where there is neither."""
+    parts = [one_line(part) for part in (passage.title, passage.section)]
+    return " › ".join(dict.fromkeys(part for part in parts if part)) or one_line(passage.id)
+
+
+def one_line(text: str) -> str:
+    return " ".join(clean(text).split())
+
+
+def coloured(console: Console) -> bool:
+    """Whether a style will be seen; where not, answers are marked with characters."""
+    return console.color_system is not None and not console.no_color
+
+
+def mark(text: str, answers: Sequence[Answer], best: bool, room: int, *, plain: bool) -> Text:
+    """The text around its answers, on one line, each answer marked where its offsets say.
+
+    Args:
+        best: the first of the answers is the best of all passages.
+        room: characters to show of the text; the rest becomes "…".
+        plain: mark with «» in place of styles.
+    """
+    first, last = _window(len(text), answers, room)
+    shown, at = Text("… " if first else ""), first
+    for start, end, number in _spans(answers, first, last):
+        shown.append(_spaced(text[at:start]))
+        span = _spaced(text[start:end])
+        style = ANSWER if best and number == 0 else OTHER
+        shown.append(f"«{span}»" if plain else span, style=None if plain else style)
+        at = end
+    shown.append(_spaced(text[at:last]))
+    shown.append(" …" if last < len(text) else "")
+    return shown
+
+
+def _spans(answers: Sequence[Answer], first: int, last: int) -> list[tuple[int, int, int]]:
+    """Start, end and rank of the answers to mark, in text order; of two that overlap the better."""
+    kept: list[tuple[int, int, int]] = []
+    for number, one in enumerate(answers):
+        clear = all(one.end <= start or one.start >= end for start, end, _ in kept)
+        if clear and first <= one.start and one.end <= last:
+            kept.append((one.start, one.end, number))
+    return sorted(kept)
+
+
+def _window(length: int, answers: Sequence[Answer], room: int) -> tuple[int, int]:
+    """The part of a text to show: its head, or the surroundings of its first answer."""
+    if length <= room or not answers:
+        return 0, min(length, room)
+    start, end = answers[0].start, answers[0].end
+    first = max(0, min((start + end - room) // 2, start, length - room))
+    return first, min(length, max(first + room, end))
+
+
+def _spaced(text: str) -> str:
+    """With runs of white space made one space, also at the ends, so that parts still join."""
+    middle = one_line(text)
+    if not middle:
+        return " " if text else ""
+    head = " " if text[0].isspace() else ""
+    return head + middle + (" " if text[-1].isspace() else "")

@@ -1,0 +1,188 @@
+"""``search`` and ``ask``: what programs and people get, from every way of asking."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpr.cli import asking
+
+from .conftest import DOCUMENTS, Run
+
+QUESTIONS = ["who wrote a song?", "what is paris", "the old city"]
+ANY = ("--no-answer-below", 0)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def check_hits(hits: list[dict[str, Any]]) -> None:
+    assert hits
+    for hit in hits:
+        assert set(hit) == {
+            *("id", "title", "section", "text", "score", "source", "start", "end"),
+        }
+        document = DOCUMENTS[hit["id"].partition("#")[0]]
+        assert document[hit["start"] : hit["end"]] == hit["text"]
+    scores = [hit["score"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_search_gives_hits_whose_offsets_are_those_of_the_document(
+    run: Run, collection: Path
+) -> None:
+    result = run("search", collection, QUESTIONS[0], "--k", 3, "--json")
+    (found,) = lines(result.stdout)
+    assert (found["id"], found["question"]) == ("1", QUESTIONS[0])
+    assert "answers" not in found
+    assert len(found["hits"]) == 3
+    check_hits(found["hits"])
+
+
+def test_ask_gives_answers_whose_offsets_are_those_of_passage_and_document(
+    run: Run, collection: Path
+) -> None:
+    (found,) = lines(run("ask", collection, QUESTIONS[0], "--json", *ANY).stdout)
+    check_hits(found["hits"])
+    passages = {hit["id"]: hit for hit in found["hits"]}
+    assert found["answers"]
+    for answer in found["answers"]:
+        passage = passages[answer["passage_id"]]
+        assert passage["text"][answer["start"] : answer["end"]] == answer["text"]
+        document = DOCUMENTS[answer["passage_id"].partition("#")[0]]
+        assert document[answer["document_start"] : answer["document_end"]] == answer["text"]
+        assert 0 <= answer["score"] <= 1
+
+
+def test_no_answer_is_an_empty_list(run: Run, collection: Path) -> None:
+    result = run("ask", collection, QUESTIONS[0], "--json", "--no-answer-below", 1)
+    (found,) = lines(result.stdout)
+    assert found["answers"] == []
+    assert found["hits"]
+    assert "no answer" in run("ask", collection, QUESTIONS[0], "--no-answer-below", 1).stdout
+
+
+def test_questions_of_a_file_come_back_in_its_order_whatever_the_batch(
+    run: Run, collection: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text("\n\n".join(QUESTIONS * 3), encoding="utf-8")
+    for batch in (2, 64):
+        result = run(
+            "search", collection, "--questions", file, "--json", "--k", 2, "--batch", batch
+        )
+        found = lines(result.stdout)
+        assert [one["question"] for one in found] == QUESTIONS * 3
+        assert [one["id"] for one in found] == [str(1 + 2 * place) for place in range(9)]
+
+
+def test_beir_queries_keep_their_ids(run: Run, collection: Path, tmp_path: Path) -> None:
+    file = tmp_path / "queries.jsonl"
+    rows = [{"_id": f"q{n}", "text": text, "metadata": {}} for n, text in enumerate(QUESTIONS)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = lines(run("ask", collection, "--questions", file, "--json").stdout)
+    assert [one["id"] for one in found] == ["q0", "q1", "q2"]
+    assert [one["question"] for one in found] == QUESTIONS
+
+
+def test_piped_questions_are_answered_a_line_each(run: Run, collection: Path) -> None:
+    piped = run("ask", collection, "--json", *ANY, input="\n".join(QUESTIONS)).stdout
+    assert [one["question"] for one in lines(piped)] == QUESTIONS
+    dashed = run("ask", collection, "--questions", "-", "--json", *ANY, input="\n".join(QUESTIONS))
+    assert dashed.stdout == piped
+
+
+def test_a_prompt_asks_until_the_end_of_input(
+    run: Run, collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = iter(["the old city", "  ", "what is bread"])
+
+    class Terminal:
+        """A stdin that people type into."""
+
+        def isatty(self) -> bool:
+            return True
+
+    def type_line(prompt: str = "") -> str:
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(asking, "input", type_line, raising=False)
+    real = asking.sys
+
+    class System:
+        stdin = Terminal()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+    monkeypatch.setattr(asking, "sys", System())
+    result = run("search", collection, "--json", "--k", 1)
+    assert [one["question"] for one in lines(result.stdout)] == ["the old city", "what is bread"]
+    assert "question> " in result.stderr  # stdout is no terminal here
+
+
+def test_people_see_the_answer_first_and_then_marked_in_its_passage(
+    run: Run, collection: Path
+) -> None:
+    (found,) = lines(run("ask", collection, QUESTIONS[0], "--json", *ANY).stdout)
+    shown = run("ask", collection, QUESTIONS[0], *ANY).stdout
+    best = found["answers"][0]
+    assert " ".join(best["text"].split()) in shown.splitlines()[0]
+    marked = f"«{' '.join(best['text'].split())}»"
+    place = next(n for n, h in enumerate(found["hits"], 1) if h["id"] == best["passage_id"])
+    section = shown[shown.index(f"\n{place:>2}  ") :].split("\n\n")[0]
+    assert marked in " ".join(section.split())
+    assert "\x1b" not in shown
+
+
+def test_usage_errors_exit_with_2_before_anything_is_loaded(run: Run, collection: Path) -> None:
+    assert run("ask", collection, "").exit_code == 2
+    assert run("ask", collection, "a", "--questions", "b").exit_code == 2
+    assert run("ask", collection, "a", "--k", 0).exit_code == 2
+    assert run("ask").exit_code == 2
+
+
+def test_errors_are_one_line_on_stderr_and_exit_with_1(
+    run: Run, collection: Path, tmp_path: Path
+) -> None:
+    result = run("ask", tmp_path / "nothing", "a")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert "dpr index" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+    file = tmp_path / "queries.jsonl"
+    file.write_text('{"_id": "a", "text": "x"}\n{"_id": "b"}\n', encoding="utf-8")
+    result = run("search", collection, "--questions", file, "--json")
+    assert result.exit_code == 1
+    assert f"{file}:2:" in result.stderr
+
+
+def test_another_model_than_the_collections_own_is_refused(
+    run: Run, collection: Path, model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    (other / "encoder").mkdir(parents=True)
+    for file in (model / "ctx_encoder").iterdir():
+        (other / "encoder" / file.name).write_bytes(file.read_bytes())
+    result = run("search", collection, "a", "--model", other)
+    assert result.exit_code == 1
+    assert "fingerprint" in result.stderr
+
+
+def test_a_reader_is_taken_from_its_folder_or_the_model_around_it(
+    run: Run, collection: Path, model: Path
+) -> None:
+    plain = run("ask", collection, QUESTIONS[0], "--json", *ANY).stdout
+    for place in (model, model / "reader"):
+        assert run("ask", collection, QUESTIONS[0], "--json", *ANY, "--reader", place).stdout == (
+            plain
+        )

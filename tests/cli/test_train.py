@@ -1,0 +1,208 @@
+"""``train`` and ``convert``: from samples to a model that indexes and answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from dpr.cli import app, training
+from dpr.errors import MissingExtraError
+from dpr.models import DPRQuestionEncoder
+from dpr.training.settings import LoopSettings, ReaderSettings, RetrieverSettings
+
+from .conftest import Run
+
+PLACES = ["paris", "france", "river", "stone", "bread", "song", "queen", "city"]
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("samples") / "train.json"
+    rows = [
+        {
+            "question": f"who wrote of {word}?",
+            "answers": [word],
+            "positive_ctxs": [{"title": word, "text": f"the {word} is old"}],
+            "hard_negative_ctxs": [{"title": other, "text": f"in the {other}"}],
+        }
+        for word, other in zip(PLACES, PLACES[1:] + PLACES[:1], strict=True)
+    ]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+def arguments(verb: str, samples: Path, model: Path, to: Path, *more: object) -> list[str]:
+    given = [
+        *("train", verb, "--train", samples, "--dev", samples, "--start", model, "--to", to),
+        *("--batch-size", 4, "--epochs", 4, "--learning-rate", 1e-3, "--log-steps", 1, *more),
+    ]
+    return [str(one) for one in given]
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    return {
+        f"{file.parent.name}/{name}": array.tobytes()
+        for file in sorted((run / "last").glob("*/model.safetensors"))
+        for name, array in load_file(file).items()
+    }
+
+
+def test_a_trained_retriever_indexes(
+    run: Run, samples: Path, model: Path, documents: Path, tmp_path: Path
+) -> None:
+    trained = run(*arguments("retriever", samples, model, tmp_path / "run", "--passage-length", 40))
+    assert trained.exit_code == 0, trained.stderr
+    assert "mean R@5" in trained.stdout
+    assert f"model: {tmp_path / 'run' / 'best'}" in trained.stdout
+    assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "step 8: mean R@5" in trained.stderr
+
+    best = tmp_path / "run" / "best"
+    made = run("index", documents, "--to", tmp_path / "c", "--model", best, "--json")
+    assert made.exit_code == 0, made.stderr
+    assert json.loads(made.stdout)["max_length"] == 40
+    assert run("search", tmp_path / "c", "who wrote a song?").exit_code == 0
+
+
+def test_tied_towers_are_one(run: Run, samples: Path, model: Path, tmp_path: Path) -> None:
+    plain = model / "question_encoder"  # as a BERT: one folder for both towers
+    for flag, parts in (
+        ("--tied", ["encoder"]),
+        ("--untied", ["ctx_encoder", "question_encoder"]),
+    ):
+        to = tmp_path / flag
+        trained = run(*arguments("retriever", samples, plain, to, flag, "--epochs", 1, "--json"))
+        assert trained.exit_code == 0, trained.stderr
+        told = json.loads(trained.stdout)
+        assert sorted(one.name for one in Path(told["best"]).iterdir()) == parts
+        assert told["measures"]
+
+
+def test_a_trained_reader_answers(
+    run: Run, samples: Path, model: Path, collection: Path, tmp_path: Path
+) -> None:
+    trained = run(*arguments("reader", samples, model, tmp_path / "run", "--passages", 2))
+    assert trained.exit_code == 0, trained.stderr
+    assert "EM" in trained.stdout
+    best = tmp_path / "run" / "best"
+    asked = run("ask", collection, "who wrote a song?", "--reader", best, "--json")
+    assert asked.exit_code == 0, asked.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_killed_run_goes_on_to_the_same_weights(
+    run: Run, samples: Path, model: Path, tmp_path: Path
+) -> None:
+    # Few evaluations: what takes its time here is drawing the curve after each.
+    more = ("--checkpoint-seconds", 0, "--batch-size", 1, "--epochs", 5, "--tied")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    torch.set_num_threads(1)
+    assert run(*arguments("retriever", samples, model, whole, *more)).exit_code == 0
+
+    command = [sys.executable, "-m", "dpr", *arguments("retriever", samples, model, killed, *more)]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoint = killed / "checkpoint.safetensors"
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "last").exists()
+
+    resumed = run(*arguments("retriever", samples, model, killed, *more))
+    assert resumed.exit_code == 0, resumed.stderr
+    assert "going on after step" in resumed.stderr
+    assert weights(killed) == weights(whole)
+
+    other = run(*arguments("retriever", samples, model, killed, *more, "--seed", 1))
+    assert other.exit_code == 1
+    assert "other settings" in other.stderr
+
+
+def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:
+    for verb, kinds in (
+        ("retriever", (LoopSettings, RetrieverSettings)),
+        ("reader", (LoopSettings, ReaderSettings)),
+    ):
+        shown = CliRunner().invoke(app, ["train", verb, "--help"], env={"COLUMNS": "300"}).stdout
+        for kind in kinds:
+            for field in fields(kind):
+                (line,) = [
+                    one
+                    for one in shown.splitlines()
+                    if one.startswith(f"│ --{field.name.replace('_', '-')} ")
+                ]
+                assert "[default: " in line
+                assert isinstance(field.default, bool) or f"[default: {field.default}]" in line
+                assert len(line.split("default")[0].split()) > 4
+
+
+def test_impossible_settings_and_samples_are_told(
+    run: Run, samples: Path, model: Path, tmp_path: Path
+) -> None:
+    for more, said in (
+        (("--epochs", 0), "epochs=0"),
+        (("--batching", "sorted"), "'neighbours'"),
+        (("--passage-length", 513), "--passage-length 512"),
+    ):
+        result = run(*arguments("retriever", samples, model, tmp_path / "run", *more))
+        assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
+    empty = tmp_path / "empty.json"
+    empty.write_text("[]", encoding="utf-8")
+    result = run("train", "retriever", "--train", empty, "--start", model)
+    assert result.exit_code == 1
+    assert "no sample" in result.stderr
+
+
+def test_without_matplotlib_training_goes_on_and_says_so_once(
+    run: Run, samples: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(folder: Path) -> Path:
+        raise MissingExtraError("matplotlib", "train", "drawing the loss curve")
+
+    monkeypatch.setattr(training, "draw_curve", missing)
+    result = run(*arguments("retriever", samples, model, tmp_path / "run"))
+    assert result.exit_code == 0
+    assert result.stderr.count("note: no loss.png") == 1
+    assert "dense-passage-retrieval[train]" in result.stderr
+
+
+def test_convert_gives_folders_that_index(
+    run: Run, model: Path, documents: Path, tmp_path: Path
+) -> None:
+    stack = DPRQuestionEncoder.from_pretrained(model / "question_encoder").state_dict()
+    bare = {key.split("bert_model.", 1)[1]: value for key, value in stack.items()}
+    saved = {f"{t}_model.{key}": value for t in ("question", "ctx") for key, value in bare.items()}
+    # A base configuration is given since 4 heads of 8 cannot be told from the weights.
+    torch.save({"model_dict": saved}, tmp_path / "tiny.cp")
+    base = model / "question_encoder"
+    convert = ("convert", tmp_path / "tiny.cp", "--to", tmp_path / "m", "--base-config", base)
+    without = run(*convert)
+    assert without.exit_code == 0, without.stderr
+    assert "--tokenizer-from" in without.stderr
+    converted = run(*convert, "--tokenizer-from", model, "--json")
+    assert converted.exit_code == 0, converted.stderr
+    folders = [Path(one) for one in json.loads(converted.stdout)["folders"]]
+    assert [folder.name for folder in folders] == ["question_encoder", "ctx_encoder"]
+    made = run("index", documents, "--to", tmp_path / "c", "--model", tmp_path / "m")
+    assert made.exit_code == 0, made.stderr
+
+    nonsense = run("convert", documents, "--to", tmp_path / "n")
+    assert nonsense.exit_code == 1
+    assert nonsense.stderr.startswith("error: ")
