@@ -44,10 +44,11 @@ def paragraphs(path: Path) -> Iterator[tuple[str, str, list[dict]]]:
             yield article["title"].replace("_", " "), paragraph["context"], paragraph["qas"]
 
 
-def sections(folder: Path) -> dict[str, Key]:
-    """(title, text) of each FairytaleQA section, by id."""
+def sections(folder: Path) -> list[tuple[str, Key]]:
+    """Id and (title, text) of each FairytaleQA section; one id of the train split comes twice,
+    with different texts, and both are sections."""
     rows = map(json.loads, (folder / "corpus.jsonl").open(encoding="utf-8"))
-    return {row["_id"]: (row["title"], row["text"]) for row in rows}
+    return [(row["_id"], (row["title"], row["text"])) for row in rows]
 
 
 def load_pool(data: Path) -> list[Key]:
@@ -58,7 +59,7 @@ def load_pool(data: Path) -> list[Key]:
             if len(text.split()) <= MAX_WORDS:
                 pool[title, text] = None
     for split in FAIRYTALE_SPLITS:
-        pool |= dict.fromkeys(sections(data / "fairytaleqa" / split).values())
+        pool |= dict.fromkeys(key for _, key in sections(data / "fairytaleqa" / split))
     return list(pool)
 
 
@@ -73,7 +74,7 @@ def squad_questions(path: Path) -> list[TestQuestion]:
 
 
 def fairytale_questions(folder: Path) -> list[TestQuestion]:
-    keys = sections(folder)
+    keys = dict(sections(folder))
     golds: dict[str, list[Key]] = {}
     with (folder / "qrels" / "test.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):

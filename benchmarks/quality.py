@@ -58,7 +58,9 @@ def bm25(pool: Sequence[Key], tests: Tests) -> dict[str, np.ndarray]:
             [
                 next((i for i, row in enumerate(top) if row in golds), NOT_FOUND)
                 for top, golds in zip(
-                    found.tolist(), ({rows.get(g, -1) for g in q.golds} for q in questions)
+                    found.tolist(),
+                    ({rows.get(g, -1) for g in q.golds} for q in questions),
+                    strict=True,
                 )
             ]
         )
@@ -111,8 +113,8 @@ def end_to_end(
 ) -> dict[str, float]:
     found, rows = FlatIndex([passages]).search(vectors, reader.settings.passages)
     hits = [
-        [Hit(Passage(str(r), pool[r][1], pool[r][0]), float(s)) for s, r in zip(*one)]
-        for one in zip(found, rows)
+        [Hit(Passage(str(r), pool[r][1], pool[r][0]), float(s)) for s, r in zip(*one, strict=True)]
+        for one in zip(found, rows, strict=True)
     ]
     answers = []
     for start in range(0, len(questions), 64):
@@ -123,7 +125,7 @@ def end_to_end(
 
 
 def scores(given: Sequence[str], questions: Sequence[TestQuestion]) -> dict[str, float]:
-    pairs = [(answer, q.answers) for answer, q in zip(given, questions)]
+    pairs = [(answer, q.answers) for answer, q in zip(given, questions, strict=True)]
     return {
         "EM": 100 * float(np.mean([exact_match(*pair) for pair in pairs])),
         "F1": 100 * float(np.mean([f1(*pair) for pair in pairs])),
