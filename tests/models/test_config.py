@@ -148,6 +148,7 @@ def test_keywords_override_the_file(tmp_path: Path) -> None:
     config = DPRConfig.from_pretrained(folder, projection_dim=5, dtype="float32", mine=2)
     assert (config.hidden_size, config.projection_dim, config.dtype) == (144, 5, "float32")
     assert config.mine == 2
+    assert DPRConfig.from_dict({"dtype": "float16"}, torch_dtype="float32").dtype == "float32"
     with pytest.raises(TypeError, match="'projektion_dim'; did you mean 'projection_dim'"):
         DPRConfig.from_pretrained(folder, projektion_dim=5)
 

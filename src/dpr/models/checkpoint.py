@@ -116,12 +116,7 @@ class PretrainedMixin(nn.Module):
             TypeError: an unknown keyword.
         """
         options = HubOptions.take(keywords)
-        for name in keywords:
-            if name not in FIELDS:
-                raise TypeError(
-                    f"{cls.__name__}.from_pretrained: "
-                    + unknown_keyword(name, sorted({*_OPTIONS, *FIELDS}))
-                )
+        _check_keywords(f"{cls.__name__}.from_pretrained", keywords)
         source = pretrained_model_name_or_path
         loaded = cls._config_for(source, config, options, keywords)
         if attn_implementation is not None:
@@ -353,6 +348,13 @@ class PretrainedMixin(nn.Module):
     def is_gradient_checkpointing(self) -> bool:
         """Whether ``gradient_checkpointing_enable`` is in force."""
         return bool(self.gradient_checkpointing)
+
+
+def _check_keywords(function: str, keywords: dict[str, Any]) -> None:
+    for name in keywords:
+        if name not in FIELDS:
+            near = unknown_keyword(name, sorted({*_OPTIONS, *FIELDS}))
+            raise TypeError(f"{function}: {near}")
 
 
 def _own_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -261,9 +261,8 @@ class DPRConfig:
             if name not in _KNOWN and name not in values and name not in _FOREIGN:
                 raise TypeError(unknown_keyword(name, sorted(FIELDS)))
         merged = dict(values)
-        if overrides.get("dtype") is not None or overrides.get("torch_dtype") is not None:
-            merged.pop("dtype", None)
-            merged.pop("torch_dtype", None)
+        if overrides.get("torch_dtype") is not None:
+            merged.pop("dtype", None)  # which would be preferred to its alias
         merged.update(overrides)
         known = {k: v for k, v in merged.items() if k in _KNOWN or k in _FOREIGN}
         config = cls(**known)

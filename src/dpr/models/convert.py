@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from dpr.models.config import DPRConfig
 from dpr.models.dpr import DPRContextEncoder, DPRPreTrainedModel, DPRQuestionEncoder, DPRReader
 from dpr.models.inert import LazyTensor, plain, read_inert
 from dpr.models.keys import HEADS, map_keys
-from dpr.models.loading import NewWeightsWarning, empty_weights, fill, resolve_dtype
+from dpr.models.loading import empty_weights, fill, resolve_dtype
 from dpr.models.weights import is_zip, load_bin
 
 KINDS = ("auto", "biencoder", "reader")
@@ -167,13 +166,7 @@ def _model(
     dtype = resolve_dtype("auto", config, tensors)
     with empty_weights():
         model = model_class(config)
-    with warnings.catch_warnings():
-        # A converted model has all its weights or is refused; training comes later, if ever.
-        warnings.simplefilter("error", NewWeightsWarning)
-        try:
-            fill(model, tensors, config=config, dtype=dtype, origin=str(path))
-        except NewWeightsWarning as error:
-            raise CheckpointError(f"{path}: is incomplete: {error}") from error
+    fill(model, tensors, config=config, dtype=dtype, origin=str(path))
     return model
 
 
