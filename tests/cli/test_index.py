@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dpr.cli.index import Format, VectorType, count_passages
+from dpr.cli import progress
+from dpr.cli.index import Format, VectorType
+from dpr.cli.progress import count_passages
 from dpr.collection import BuildSettings, Collection
 from dpr.corpus import SourceSettings, SplitSettings
 from dpr.corpus.settings import FORMATS
@@ -99,10 +101,10 @@ def test_counting_gives_up_on_what_is_long_and_leaves_errors_to_the_reading(
     documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = SourceSettings()
-    assert count_passages(str(documents), settings, "none") == 3
-    assert count_passages(str(tmp_path / "nothing"), settings, "none") is None
-    monkeypatch.setattr(verb, "COUNT_SECONDS", 0.0)
-    assert count_passages(str(documents), settings, "words:1") is None
+    assert count_passages(str(documents), settings, SplitSettings("none")) == 3
+    assert count_passages(str(tmp_path / "nothing"), settings, SplitSettings("none")) is None
+    monkeypatch.setattr(progress, "COUNT_SECONDS", 0.0)
+    assert count_passages(str(documents), settings, SplitSettings("words", 1)) is None
 
 
 def test_verify_finds_a_flipped_byte(run: Run, collection: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from dpr.cli import terminal
 from dpr.cli.ask import reader_folder
-from dpr.cli.index import bar, count_passages
 from dpr.cli.options import Json, ReaderPlace
+from dpr.cli.progress import bar, count_passages
 from dpr.cli.running import FAILED
 from dpr.cli.shapes import asked_shape
 from dpr.cli.show import NO_ANSWER, ROOM, coloured, heading, mark, one_line
@@ -56,15 +56,12 @@ def demo(
 
       dpr demo --to pydoc.dpr    then    dpr ask pydoc.dpr
     """
-    from dpr import demo as chain
-
     folder = to or Path(tempfile.mkdtemp(prefix="dpr-demo-")) / "pydoc.dpr"
     try:
         began = time.monotonic()
-        with bar("passages", _count) as progress:
-            made = chain.make(folder, model, progress)
+        made = _make(folder, model)
         indexed = time.monotonic()
-        judged = chain.ask(folder, model, reader_folder(reader))
+        judged = _ask(folder, model, reader_folder(reader))
         seconds = indexed - began if made else None, time.monotonic() - indexed
     finally:
         if to is None and not keep:
@@ -81,10 +78,39 @@ def demo(
         raise typer.Exit(FAILED)
 
 
-def _count() -> int | None:
-    from dpr.corpus import SourceSettings
+def _make(to: Path, model: str) -> bool:
+    """Indexes Python's documentation; False where the folder already holds just that."""
+    from dpr.collection import read_manifest
+    from dpr.corpus import SourceSettings, SplitSettings
+    from dpr.demo import SOURCE
+    from dpr.errors import CollectionError
+    from dpr.pipeline import index
 
-    return count_passages("pydoc", SourceSettings(), "words:100")
+    if (to / "manifest.json").is_file():
+        source = read_manifest(to).made_from.get("source")
+        if source == SOURCE:
+            return False
+        raise CollectionError(
+            f"{to}: is a collection of {source}; give a folder that is new or that the demo made"
+        )
+
+    def count() -> int | None:
+        return count_passages(SOURCE, SourceSettings(), SplitSettings())
+
+    with bar("passages", count) as progress:
+        index(SOURCE, to, model=model, progress=progress)
+    return True
+
+
+def _ask(folder: Path, model: str, reader: str | None) -> list[Judged]:
+    from dpr.demo import judge, read_questions
+    from dpr.pipeline import Pipeline
+    from dpr.records import Question
+
+    questions = read_questions()
+    with Pipeline.open(folder, model=model, reader=reader) as pipeline:
+        asked = pipeline.ask_many([Question(one.id, one.question) for one in questions])
+    return [judge(question, given) for question, given in zip(questions, asked, strict=True)]
 
 
 def _summary(

@@ -91,7 +91,7 @@ def _option(field: Field[Any], kind: type, texts: dict[str, str]) -> Any:
 
 def attribute_texts(docstring: str) -> dict[str, str]:
     """What a docstring's "Attributes:" section says of each name."""
-    _, _, section = inspect.cleandoc(docstring).partition("Attributes:\n")
+    section = inspect.cleandoc(docstring).partition("Attributes:\n")[2].partition("\n\n")[0]
     texts: dict[str, str] = {}
     for names, text in re.findall(r"^ {4}([\w, ]+): (.+(?:\n {8}.+)*)", section, re.MULTILINE):
         for name in names.split(", "):

@@ -1,19 +1,18 @@
 """The demonstration: ten questions about Python, asked of Python's own documentation.
 
-Takes a folder and a model, gives each question's hits and answers, and whether they are right: a
-measure of the whole chain on real text, without a download. Knows nothing of how it is shown.
+Gives the questions; takes what asking them gave, and says whether it is right: a measure of the
+whole chain on real text, without a download. Knows nothing of how they are asked or shown.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
-from dpr.errors import CollectionError
-from dpr.records import Asked, Question
+from dpr.evaluation.answers import exact_match
+from dpr.records import Asked
 
 SOURCE = "pydoc"
 FIRST_HITS = 3
@@ -49,41 +48,8 @@ def read_questions() -> tuple[DemoQuestion, ...]:
     )
 
 
-def make(to: Path, model: str, progress: Callable[[int], None] | None = None) -> bool:
-    """Indexes Python's documentation; False where the folder already holds just that.
-
-    Raises:
-        CollectionError: the folder holds something else.
-    """
-    from dpr.collection import read_manifest
-    from dpr.pipeline import index
-
-    if (to / "manifest.json").is_file():
-        made_from = read_manifest(to).made_from
-        if made_from.get("source") == SOURCE:
-            return False
-        raise CollectionError(
-            f"{to}: is a collection of {made_from.get('source')}; give a folder that is new or "
-            "that the demo made"
-        )
-    index(SOURCE, to, model=model, progress=progress)
-    return True
-
-
-def ask(folder: Path, model: str, reader: str | None = None) -> list[Judged]:
-    """Asks the questions of the collection that ``make`` made."""
-    from dpr.pipeline import Pipeline
-
-    questions = read_questions()
-    with Pipeline.open(folder, model=model, reader=reader) as pipeline:
-        asked = pipeline.ask_many([Question(one.id, one.question) for one in questions])
-    return [judge(question, given) for question, given in zip(questions, asked, strict=True)]
-
-
 def judge(question: DemoQuestion, asked: Asked) -> Judged:
     """Whether a right section is among the first hits, and the first answer an accepted one."""
-    from dpr.evaluation.answers import exact_match
-
     wanted = {section.strip() for section in question.sections}
     found = {
         name.strip()
