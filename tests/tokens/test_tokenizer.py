@@ -137,8 +137,11 @@ def test_lone_surrogates_do_not_stop_a_batch(question_tokenizer: Tokenizer) -> N
 
 def test_lengths_beyond_the_model_are_warned_of(vocab: dict[str, int]) -> None:
     tokenizer = Tokenizer(vocab, model_max_length=8)
-    with pytest.warns(SequenceLengthWarning, match="12 tokens is longer than the 8 positions"):
+    with pytest.warns(
+        SequenceLengthWarning, match="12 tokens is longer than the 8 positions"
+    ) as told:
         tokenizer("love " * 10)
+    assert told[0].filename == __file__  # the caller's line, not one of the package
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tokenizer("love " * 6)

@@ -273,7 +273,7 @@ class DPRTokenizer(WordPieceTokenizer):
                 f"a sequence of {longest} tokens is longer than the {self.model_max_length} "
                 "positions of the model, which will refuse it; pass truncation=True",
                 SequenceLengthWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
