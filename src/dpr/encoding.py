@@ -56,7 +56,11 @@ class EncodingSettings:
 
 
 class _Encoder:
-    """What both towers share."""
+    """What both towers share.
+
+    Attributes:
+        linears: on what the model's linears run, and why; see ``dpr.models.inference``.
+    """
 
     tower: ClassVar[str]
     model_class: ClassVar[type[DPRQuestionEncoder | DPRContextEncoder]]
@@ -77,6 +81,7 @@ class _Encoder:
                 f"max_length={self._settings.max_length}; the model has {limit} positions"
             )
         self._fingerprint = ""
+        self.linears = "plain: as given"
 
     @classmethod
     def from_pretrained(
@@ -84,13 +89,17 @@ class _Encoder:
     ) -> Self:
         """Loads model and tokenizer, and the settings kept beside them where none are given.
 
+        The model is prepared for inference; give one to the class itself to have it left as it is.
+
         Raises:
             CheckpointError: the model or its tokenizer cannot be loaded.
         """
         if settings is None:
             settings = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
         model = cls.model_class.from_pretrained(place, dtype=torch.float32)
-        return cls(model, cls.tokenizer_class.from_pretrained(place), settings)
+        encoder = cls(model, cls.tokenizer_class.from_pretrained(place), settings)
+        encoder.linears = model.prepare_for_inference()
+        return encoder
 
     @property
     def dim(self) -> int:

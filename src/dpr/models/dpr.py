@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from dpr.models import inference
 from dpr.models.bert import BertStack, Packed, Padded, SelfAttention, StackOutput, initialise
 from dpr.models.checkpoint import PretrainedMixin
 from dpr.models.config import DPRConfig
@@ -51,6 +52,14 @@ class DPRPreTrainedModel(PretrainedMixin, nn.Module):
     @gradient_checkpointing.setter
     def gradient_checkpointing(self, value: bool) -> None:
         self.stack.gradient_checkpointing = value
+
+    def prepare_for_inference(self) -> str:
+        """Makes a float32 model on a CPU faster, and unfit for training.
+
+        Outputs change by rounding only; saving works as before; ``dpr.models.inference`` says
+        more. Returns what was done, or "plain: " and why nothing could be.
+        """
+        return inference.prepare(self.stack)
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.stack.embeddings.word_embeddings
