@@ -251,3 +251,9 @@ def test_the_fingerprint_of_a_folder_is_that_of_its_weights(tmp_path: Path) -> N
         == weights_fingerprint(str(tmp_path / "two"))
         == weights_fingerprint(strided)
     )
+
+
+def test_what_is_written_is_readable_by_others(tmp_path: Path) -> None:
+    write_tensors(tmp_path, {"a": torch.zeros(2)}, "5GB")
+    (path,) = tmp_path.glob("*.safetensors")
+    assert path.stat().st_mode & 0o444 == 0o444

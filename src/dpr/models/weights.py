@@ -210,6 +210,7 @@ def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # it comes readable by its owner alone, unlike its config.json
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
