@@ -138,7 +138,8 @@ class SelfAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if isinstance(layout, Packed):
             return self._packed(q, k, v, layout, cls_only, dropout), None
-        q, k, v = (t.view(*t.shape[:2], self.heads, -1).transpose(1, 2) for t in (q, k, v))
+        size = q.shape[-1] // self.heads
+        q, k, v = (t.view(*t.shape[:2], self.heads, size).transpose(1, 2) for t in (q, k, v))
         bias, weights = layout.bias, None
         if cls_only and bias is not None:
             bias = bias[:, :, :1]
