@@ -48,18 +48,20 @@ def random(shape: tuple[int, ...], seed: int = 0, dtype: str = "float32") -> Arr
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(products, "MATRIX_ROWS", 100)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("k", [1, 7, 100, 1000])
+@pytest.mark.parametrize("count", [5, 12])
 @pytest.mark.usefixtures("small_chunks")
-def test_equals_the_slow_twin(dtype: str, k: int) -> None:
+def test_equals_the_slow_twin(dtype: str, k: int, count: int) -> None:
     parts = [random((300, 24), 1, dtype), random((1, 24), 2, dtype), random((199, 24), 3, dtype)]
-    queries = random((5, 24), 4)
+    queries = random((count, 24), 4)
     scores, rows = FlatIndex(parts, reversed_ids).search(queries, k)
     wanted_scores, wanted_rows = slow_search(parts, queries, k, reversed_ids)
     assert scores.dtype == np.float32 and rows.dtype == np.int64
-    assert scores.shape == rows.shape == (5, min(k, 500))
+    assert scores.shape == rows.shape == (count, min(k, 500))
     np.testing.assert_array_equal(rows, wanted_rows)
     np.testing.assert_array_equal(scores, wanted_scores)
 
@@ -73,24 +75,26 @@ def test_equals_the_slow_twin(dtype: str, k: int) -> None:
     k=st.integers(1, 220),
     dtype=st.sampled_from(["float16", "float32"]),
     by_id=st.booleans(),
+    count=st.sampled_from([3, 10]),
 )
 def test_ties_equal_the_slow_twin(
-    seed: int, rows: int, dim: int, levels: int, k: int, dtype: str, by_id: bool
+    seed: int, rows: int, dim: int, levels: int, k: int, dtype: str, by_id: bool, count: int
 ) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-levels, levels + 1, (rows, dim)).astype(dtype)
-    queries = rng.integers(-levels, levels + 1, (3, dim)).astype(np.float32)
+    queries = rng.integers(-levels, levels + 1, (count, dim)).astype(np.float32)
     names = [f"p{i}" for i in rng.permutation(rows)]
 
     def ids(wanted: Sequence[int]) -> list[str]:
         return [names[row] for row in wanted]
 
     chosen = ids if by_id else None
-    old, products.CHUNK_ROWS = products.CHUNK_ROWS, 32
+    old = products.CHUNK_ROWS, products.MATRIX_ROWS
+    products.CHUNK_ROWS, products.MATRIX_ROWS = 32, 48
     try:
         found = FlatIndex([vectors], chosen).search(queries, k)
     finally:
-        products.CHUNK_ROWS = old
+        products.CHUNK_ROWS, products.MATRIX_ROWS = old
     wanted = slow_search([vectors], queries, k, chosen)
     np.testing.assert_array_equal(found[1], wanted[1])
     np.testing.assert_array_equal(found[0], wanted[0])
@@ -123,6 +127,7 @@ def test_results_do_not_depend_on_k_batch_chunk_or_threads(
     try:
         torch.set_num_threads(1)
         monkeypatch.setattr(products, "CHUNK_ROWS", 37)
+        monkeypatch.setattr(products, "MATRIX_ROWS", 61)
         pieces = [vectors[:1], vectors[1:4000], vectors[4000:]]
         np.testing.assert_array_equal(FlatIndex(pieces, reversed_ids).search(queries, 200)[1], rows)
     finally:
@@ -137,13 +142,15 @@ def test_near_ties_equal_the_slow_twin() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("count", [3, 9])
 def test_all_vectors_equal_gives_the_smallest_ids(
-    dtype: str, monkeypatch: pytest.MonkeyPatch
+    dtype: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(products, "CHUNK_ROWS", 512)
+    monkeypatch.setattr(products, "MATRIX_ROWS", 512)
     monkeypatch.setattr(flat, "MAX_CANDIDATES", 4000)
     vectors = np.tile(random((1, 33), 1, dtype), (20_000, 1))
-    queries = random((3, 33), 2)
+    queries = random((count, 33), 2)
     pool_sizes = []
     original = flat._Pool._prune
 
@@ -153,9 +160,9 @@ def test_all_vectors_equal_gives_the_smallest_ids(
 
     monkeypatch.setattr(flat._Pool, "_prune", watched)
     scores, rows = FlatIndex([vectors], reversed_ids).search(queries, 10)
-    assert rows.tolist() == [list(range(19_999, 19_989, -1))] * 3
+    assert rows.tolist() == [list(range(19_999, 19_989, -1))] * count
     assert (scores == scores[:, :1]).all()
-    assert max(pool_sizes) < 70_000 + 2 * 512 * 3  # bounded, though every row is a candidate
+    assert max(pool_sizes) < 70_000 + 2 * 512 * count  # bounded, though every row is a candidate
 
 
 def test_one_query_over_float16_needs_no_trust_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:

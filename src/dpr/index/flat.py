@@ -27,6 +27,7 @@ Rows = npt.NDArray[np.int64]
 Ids = Callable[[Sequence[int]], list[str]]
 
 QUERIES_AT_ONCE = 256
+FEW = 8  # so many or fewer are searched one by one, each in one pass over what is stored
 MAX_CANDIDATES = 1 << 22  # about 100 MB; beyond it candidates are decided at once
 _TYPES = {np.dtype(np.float16), np.dtype(np.float32)}
 
@@ -82,7 +83,7 @@ class FlatIndex:
         k = min(int(k), len(self))
         scores = np.empty((len(checked), k), np.float32)
         rows = np.empty((len(checked), k), np.int64)
-        step = max(1, min(QUERIES_AT_ONCE, MAX_CANDIDATES // (4 * k)))
+        step = 1 if len(checked) <= FEW else max(1, min(QUERIES_AT_ONCE, MAX_CANDIDATES // (4 * k)))
         for first in range(0, len(checked), step):
             some = slice(first, first + step)
             scores[some], rows[some] = self._search(checked[some], k)

@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 Scored = tuple[int, Floats, npt.NDArray[np.float64]]
 
 CHUNK_ROWS = 4096
+MATRIX_ROWS = 16384  # rows of a matrix product: threads wait for each other after each
 _SINGLE = 2.0**-24  # largest relative error of rounding to float32
 _HALF = 2.0**-11  # the same of float16
 _HALF_TINY = 2.0**-14  # the smallest normal float16
@@ -101,12 +102,12 @@ class StoredVectors:
 
     def _values(self, only: int | None = None) -> Iterator[tuple[int, Floats]]:
         """Chunks of float32 with their first row; each valid until the next one is taken."""
-        buffer = torch.empty((min(CHUNK_ROWS, len(self)), self.dim), dtype=torch.float32)
+        buffer = torch.empty((min(MATRIX_ROWS, len(self)), self.dim), dtype=torch.float32)
         for number, part in enumerate(self.parts):
             if only not in (None, number):
                 continue
-            for first in range(0, len(part), CHUNK_ROWS):
-                row, some = int(self.starts[number]) + first, slice(first, first + CHUNK_ROWS)
+            for first in range(0, len(part), MATRIX_ROWS):
+                row, some = int(self.starts[number]) + first, slice(first, first + MATRIX_ROWS)
                 if part.dtype == np.float32:
                     yield row, part[some]
                 else:
