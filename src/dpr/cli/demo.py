@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.padding import Padding
 from rich.text import Text
 
 from dpr.cli import terminal
@@ -21,7 +20,7 @@ from dpr.cli.options import Json, ReaderPlace
 from dpr.cli.progress import bar, count_passages
 from dpr.cli.running import FAILED
 from dpr.cli.shapes import asked_shape
-from dpr.cli.show import NO_ANSWER, ROOM, coloured, heading, mark, one_line
+from dpr.cli.show import NO_ANSWER, ROOM, coloured, heading, indented, mark, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -152,8 +151,8 @@ def _show(console: Console, number: int, one: Judged) -> None:
             room=ROOM // 2,
             plain=not coloured(console),
         )
-        console.print(Padding(Text(heading(hit.passage), style="bold"), (0, 0, 0, 4)))
-        console.print(Padding(marked, (0, 0, 0, 4)))
+        indented(console, Text(heading(hit.passage), style="bold"))
+        indented(console, marked)
     verdicts = (("section", one.section_found), ("answer", one.answer_accepted))
     text = Text("    ")
     for name, right in verdicts:

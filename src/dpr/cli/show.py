@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from dpr.cli.terminal import clean
@@ -51,9 +50,18 @@ def _hit(
     passage = hit.passage
     head = Text(f"{rank:>2}  ", style="bold") + Text(heading(passage), style="bold")
     details = "  ".join(part for part in (one_line(passage.source), f"{hit.score:.2f}") if part)
-    console.print(head + Text(f"  {details}", style="dim"))
+    console.print(head + Text(f"  {details}", style="dim"), soft_wrap=True)
     marked = mark(passage.text, answers, best, room, plain=not coloured(console))
-    console.print(Padding(marked, (0, 0, 1, 4)))
+    indented(console, marked)
+    console.print()
+
+
+def indented(console: Console, text: Text) -> None:
+    """A paragraph, wrapped on a terminal; elsewhere one line, as programs and searches want it."""
+    lines = text.wrap(console, max(20, console.width - 4)) if console.is_terminal else [text]
+    for line in lines:
+        line.rstrip()
+        console.print(Text("    ") + line, soft_wrap=True)
 
 
 def heading(passage: Passage) -> str:
