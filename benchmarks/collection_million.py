@@ -105,7 +105,7 @@ def read(folder: str, rows: int, dim: int, dtype: str) -> dict[str, Any]:
 
 def search(folder: str, rows: int, dim: int, dtype: str) -> dict[str, Any]:
     """Search top 100 for 1, 8 and 256 queries, each hit's passage read for single ones."""
-    from dpr.index import FlatIndex  # only this step may pay for torch
+    from dpr.indexes import FlatIndex  # only this step may pay for torch
 
     collection = Collection.open(folder)
     index = FlatIndex(collection.vectors, collection.ids)

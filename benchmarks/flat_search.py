@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 import torch
 
-from dpr.index import FlatIndex
+from dpr.indexes import FlatIndex
 
 
 def took(search: Callable[[], Any]) -> float:

@@ -24,7 +24,7 @@ from pool import Key, TestQuestion, load_pool, load_tests
 from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
 from dpr.evaluation.answers import exact_match, f1
 from dpr.evaluation.measures import gold_ranks, summary
-from dpr.index.flat import FlatIndex
+from dpr.indexes.flat import FlatIndex
 from dpr.models import DPRQuestionEncoder
 from dpr.models.dpr import pack
 from dpr.reading import Reader

@@ -160,11 +160,6 @@ def test_a_name_loads_what_it_needs_and_no_more(name: str, loaded: set[str]) -> 
     assert loaded_by(f"import dpr; dpr.{name}") == loaded
 
 
-def test_index_stays_a_function_when_the_module_of_that_name_is_imported() -> None:
-    code = "import dpr.index.flat; print(dpr.index.__module__, dpr.index.__qualname__)"
-    assert run(code) == "dpr.pipeline index"
-
-
 def test_version_is_the_one_installed() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+([a-z0-9.]*)", dpr.__version__)
     assert version("dense-passage-retrieval") == dpr.__version__

@@ -6,9 +6,7 @@ numpy, pyarrow or tokenizers. What is not in ``__all__`` may change without noti
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -115,17 +113,6 @@ _WHERE = {
 }
 
 __all__ = sorted([*_WHERE, "__version__"])
-
-
-class _Package(ModuleType):
-    """Importing the module ``dpr.index`` must not replace the function of the same name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _WHERE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from dpr.corpus import (
 )
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
 from dpr.errors import CollectionError, SettingsError
-from dpr.index.flat import FlatIndex
+from dpr.indexes.flat import FlatIndex
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
 from dpr.records import Asked, Document, Hit, Passage, Question
 from dpr.settings import load_settings

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.errors import InputError, SettingsError
-from dpr.index.products import Floats, StoredVectors
+from dpr.indexes.products import Floats, StoredVectors
 
 Rows = npt.NDArray[np.int64]
 Ids = Callable[[Sequence[int]], list[str]]

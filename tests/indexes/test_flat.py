@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr.errors import InputError, SettingsError
-from dpr.index import FlatIndex, flat, products
+from dpr.indexes import FlatIndex, flat, products
 
 Array = npt.NDArray[Any]
 
