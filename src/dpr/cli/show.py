@@ -96,7 +96,9 @@ def mark(text: str, answers: Sequence[Answer], best: bool, room: int, *, plain: 
         shown.append(f"«{span}»" if plain else span, style=None if plain else style)
         at = end
     shown.append(_spaced(text[at:last]))
-    shown.append(" …" if last < len(text) else "")
+    if last < len(text):
+        shown.rstrip()
+        shown.append(" …")
     return shown
 
 
