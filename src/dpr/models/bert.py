@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TypeAlias
 
 import torch
@@ -82,9 +82,8 @@ class Packed:
     ) -> Packed:
         if not lengths or min(lengths) < 1:
             raise ValueError("packing needs at least one sequence, each of at least one token")
-        sizes = torch.tensor(lengths)
-        boundaries = F.pad(sizes.cumsum(0), (1, 0))
-        positions = torch.arange(int(boundaries[-1])) - boundaries[:-1].repeat_interleave(sizes)
+        boundaries = torch.tensor([0, *accumulate(lengths)])
+        positions = torch.cat([torch.arange(length) for length in lengths])
         runs, sequence, token = [], 0, 0
         for length, group in groupby(lengths):
             count = len(list(group))
