@@ -1,9 +1,9 @@
 """The questions and the pool of passages that the project's retrieval figures are measured on.
 
 The pool: the unique (title, text) of the SQuAD, QED and PolicyQA paragraphs of at most 400 words
-and of all FairytaleQA sections, each kept whole. The tests: all questions of ``squad/test``,
-``fairytaleqa/validation`` and ``qed``; a question whose gold paragraph is longer than 400 words
-stays and counts as not found.
+and of all FairytaleQA sections, each kept whole. The tests: the questions of ``squad/test``,
+``fairytaleqa/validation`` and ``qed`` that have a gold passage in the pool: all but two of ``qed``,
+whose paragraphs are longer than 400 words.
 """
 
 from __future__ import annotations
@@ -86,10 +86,15 @@ def fairytale_questions(folder: Path) -> list[TestQuestion]:
     ]
 
 
-def load_tests(data: Path) -> dict[str, list[TestQuestion]]:
+def load_tests(data: Path, pool: list[Key]) -> dict[str, list[TestQuestion]]:
     """The three test sets, by the name they are reported under."""
-    return {
+    known = set(pool)
+    sets = {
         "squad/test": squad_questions(data / "squad" / "test.json"),
         "fairytaleqa/validation": fairytale_questions(data / "fairytaleqa" / "validation"),
         "qed": squad_questions(data / "qed" / "natural-questions.json"),
+    }
+    return {
+        name: [question for question in questions if known.intersection(question.golds)]
+        for name, questions in sets.items()
     }

@@ -87,11 +87,8 @@ def dense_ranks(
     rows = {key: row for row, key in enumerate(pool)}
     ranks, first = {}, 0
     for name, asked in tests.items():
-        golds = [[rows[g] for g in q.golds if g in rows] for q in asked]
-        known = [i for i, gold in enumerate(golds) if gold]
-        ranks[name] = np.full(len(asked), NOT_FOUND)
-        vectors = questions[first : first + len(asked)][known]
-        ranks[name][known] = gold_ranks(vectors, passages, [golds[i] for i in known])
+        golds = [[rows[gold] for gold in q.golds if gold in rows] for q in asked]
+        ranks[name] = gold_ranks(questions[first : first + len(asked)], passages, golds)
         first += len(asked)
     return ranks
 
@@ -155,7 +152,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
-    pool, tests = load_pool(args.data), load_tests(args.data)
+    pool = load_pool(args.data)
+    tests = load_tests(args.data, pool)
     asked = [q.text for questions in tests.values() for q in questions]
     print(f"pool: {len(pool)} passages; questions: { {k: len(v) for k, v in tests.items()} }")
     report: dict = {"pool": len(pool), "retrieval": {}, "reader": {}}
