@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+# What a CI sets to be shown colours would make typer take every output for a terminal's.
+for _name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(_name, None)
 
 # A busy machine is no failure: what is too slow is for measurements to tell, not for examples.
 hypothesis.settings.register_profile("project", deadline=None)

@@ -89,7 +89,8 @@ def test_loss_equals_the_plain_way(
     figures = task.step(batch)
 
     def vector(model: torch.nn.Module, ids: list[int]) -> torch.Tensor:
-        out: torch.Tensor = model(torch.tensor([ids])).pooler_output[0]
+        with torch.no_grad():
+            out: torch.Tensor = model(torch.tensor([ids])).pooler_output[0]
         return out
 
     losses = []
