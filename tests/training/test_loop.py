@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ class Task:
 
     def step(self, batch: torch.Tensor) -> dict[str, float]:
         if self.done == self.stop_after:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         loss = (self.model(batch).squeeze(1) - batch.sum(1)).square().mean()
         if self.done == self.poison:
             loss = loss * float("nan")
@@ -70,7 +71,7 @@ def test_a_run_that_was_cut_ends_bit_equal_to_one_that_was_not(tmp_path: Path) -
             Run(Task(stop_after=cut), SETTINGS, tmp_path / "cut", {})()
     resumed = Task()
     Run(resumed, SETTINGS, tmp_path / "cut", {})()
-    assert resumed.done == 21 - 15
+    assert resumed.done == 21 - (2 + 10 + 6)  # the step that was under way is done to its end
     assert weights(resumed) == weights(whole)
 
     def log(name: str) -> list[dict[str, float]]:
@@ -81,6 +82,42 @@ def test_a_run_that_was_cut_ends_bit_equal_to_one_that_was_not(tmp_path: Path) -
     assert [row for row in log("cut") if "measure" in row] == [
         row for row in log("whole") if "measure" in row
     ]
+
+
+def test_a_second_interrupt_stops_at_once_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    def twice(task: Task) -> None:
+        step = task.step
+
+        def pressed(batch: torch.Tensor) -> dict[str, float]:
+            if task.done == 4:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            return step(batch)
+
+        task.step = pressed  # type: ignore[method-assign]
+
+    whole, cut, resumed = Task(), Task(), Task()
+    Run(whole, SETTINGS, tmp_path / "whole", {})()
+    twice(cut)
+    events: list[dict[str, float]] = []
+    with pytest.raises(KeyboardInterrupt):
+        Run(cut, SETTINGS, tmp_path / "cut", {}, events.append)()
+    assert events[-1] == {"stopping": 4}
+    assert cut.done == 4
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    Run(resumed, SETTINGS, tmp_path / "cut", {})()
+    assert resumed.done == 21 - 4
+    assert weights(resumed) == weights(whole)
+
+
+def test_a_handler_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    seen: list[int] = []
+    usual = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        Run(Task(stop_after=3), SETTINGS, tmp_path, {})()
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert seen == [signal.SIGINT]
 
 
 def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
@@ -150,7 +187,8 @@ def test_the_best_model_is_kept(tmp_path: Path) -> None:
 
     task.save = recorded  # type: ignore[method-assign]
     assert Run(task, SETTINGS, tmp_path, {})() == {"measure": 3.0}
-    assert kept == [("best", 7), ("best", 14), ("last", 21)]
+    assert kept == [("best.new", 7), ("best.new", 14), ("last.new", 21)]
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"best", "last"}
 
 
 @pytest.mark.parametrize(

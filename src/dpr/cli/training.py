@@ -186,7 +186,7 @@ def _run(
 
             def told(event: Event) -> None:
                 report(event)
-                if "loss" not in event and "resumed" not in event:
+                if not _note(event) and "loss" not in event:
                     curve.draw()
 
             measures = Run(task, loop, to, description, told)()
@@ -244,8 +244,8 @@ def reporting() -> Iterator[Callable[[Event], None]]:
                     speed=f"{event['seconds_a_step']:.2f} s/step",
                 )
             else:
-                terminal_line = _resumed(event) or _measures(event)
-                progress.console.print(Text(terminal_line), soft_wrap=True)
+                line = _note(event) or _measures(event)
+                progress.console.print(Text(line), soft_wrap=True)
 
         yield tell
 
@@ -258,7 +258,7 @@ class Lines:
 
     def __call__(self, event: Event) -> None:
         if "loss" not in event:
-            terminal.err().print(Text(_resumed(event) or _measures(event)), soft_wrap=True)
+            terminal.err().print(Text(_note(event) or _measures(event)), soft_wrap=True)
         elif time.monotonic() - self._last > LINE_SECONDS:
             self._last = time.monotonic()
             text = (
@@ -268,8 +268,13 @@ class Lines:
             terminal.err().print(Text(text), soft_wrap=True)
 
 
-def _resumed(event: Event) -> str:
-    return f"going on after step {event['resumed']:,}" if "resumed" in event else ""
+def _note(event: Event) -> str:
+    """What to say of an event that is neither a step nor an evaluation; of those nothing."""
+    if "resumed" in event:
+        return f"going on after step {event['resumed']:,}"
+    if "stopping" in event:
+        return "stopping after this step; Ctrl-C again stops at once and loses what is not kept yet"
+    return ""
 
 
 def _measures(event: Event) -> str:

@@ -112,8 +112,8 @@ def local_folder(name_or_path: str | os.PathLike[str], options: HubOptions) -> P
     if root.is_file():
         raise CheckpointError(
             f"{name} is a file; give the folder that holds config.json and the weights "
-            "(for a checkpoint of the original DPR code, *.cp, run convert_checkpoint of "
-            "dpr.models.convert)"
+            "(a checkpoint of the original DPR code, *.cp, becomes such a folder by: "
+            f"dpr convert {name} --to FOLDER)"
         )
     looks_like_path = isinstance(name_or_path, os.PathLike) or name.startswith((".", "~", os.sep))
     if looks_like_path or not _REPO_ID.fullmatch(name):

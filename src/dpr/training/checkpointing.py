@@ -1,13 +1,15 @@
 """One file that holds a training run's state: weights, optimizer moments, position. No pickle.
 
-Written to a temporary file, synced, then renamed: a kill leaves the old one or the new one whole.
+Files are written under another name, synced, then renamed, and folders likewise: a kill leaves the
+old one or the new one whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -40,8 +42,15 @@ def save_checkpoint(
         state = optimizer.state.get(parameter, {})
         tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
     temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, {"position": json.dumps(asdict(position))})
-    _settle(temporary, path)
+    try:
+        save_file(tensors, temporary, {"position": json.dumps(asdict(position))})
+        _settle(temporary, path)
+    except (SafetensorError, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path} could not be written: {error}; what was there before still stands: free some "
+            "space and run the same again"
+        ) from error
 
 
 @torch.no_grad()
@@ -73,6 +82,31 @@ def replace_text(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     _settle(temporary, path)
+
+
+def replace_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Makes a folder anew, whole or not at all: what was there goes only when ``fill`` is done."""
+    mend_folder(path)
+    fresh, old = _beside(path)
+    fill(fresh)
+    if path.exists():
+        path.rename(old)
+    fresh.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def mend_folder(path: Path) -> None:
+    """Puts right what a kill during ``replace_folder`` left."""
+    fresh, old = _beside(path)
+    if old.exists() and not path.exists():
+        old.rename(path)
+    for left in (fresh, old):
+        if left.exists():
+            shutil.rmtree(left)
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    return path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
 
 
 def _settle(temporary: Path, path: Path) -> None:

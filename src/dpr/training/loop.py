@@ -6,18 +6,22 @@ Takes a ``Task`` (batches, a step, an evaluation) and settings; gives a run fold
     log.jsonl               one line a logged step or evaluation
     loss.png                the loss and the dev measure, as a picture
     checkpoint.safetensors  weights, optimizer and position, replaced atomically
-    best/, last/            models in the ordinary layout
+    best/, last/            models in the ordinary layout, replaced as a whole
 
 A run continues from its checkpoint exactly: batches are a function of (seed, epoch), dropout of
-(seed, step), so that no generator's state has to be kept. Knows nothing of questions or passages.
+(seed, step), so that no generator's state has to be kept. Ctrl-C lets the step that is under way
+end and keeps the state. Knows nothing of questions or passages.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -26,7 +30,14 @@ import torch
 from torch import nn
 
 from dpr.errors import DPRError, SettingsError
-from dpr.training.checkpointing import Position, load_checkpoint, replace_text, save_checkpoint
+from dpr.training.checkpointing import (
+    Position,
+    load_checkpoint,
+    mend_folder,
+    replace_folder,
+    replace_text,
+    save_checkpoint,
+)
 from dpr.training.settings import LoopSettings as LoopSettings
 
 Batch = TypeVar("Batch")
@@ -78,6 +89,7 @@ class Run(Generic[Batch]):
                 parameter.requires_grad_(f"{name}.{key}" in self.parameters)
         self.optimizer = self._optimizer()
         self.position = Position()
+        self._stopping = False
         self._description = describe | {"loop": asdict(settings)}
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -100,23 +112,49 @@ class Run(Generic[Batch]):
         return self.settings.learning_rate * (total - step) / max(1, total - warmup)
 
     def __call__(self) -> dict[str, float]:
-        """Trains to the end, from the checkpoint where there is one; gives the best measures."""
+        """Trains to the end, from the checkpoint where there is one; gives the best measures.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, at the end of the step, with the state kept; after a
+                second Ctrl-C at once, with the state of the last checkpoint.
+        """
         self._start()
         per_epoch = len(self.task.batches(0))
         if per_epoch == 0:
             raise DPRError("there is nothing to train on: no batch could be made of the samples")
         total = per_epoch * self.settings.epochs
-        try:
+        with self._whole_steps():
             while self.position.step < total:
                 self._epoch(self.position.step // per_epoch, per_epoch, total)
-        except KeyboardInterrupt:
-            self._checkpoint()
-            raise
-        self.task.save(self.folder / "last")
+        replace_folder(self.folder / "last", self.task.save)
         if not (self.folder / "best").exists():
-            self.task.save(self.folder / "best")
+            replace_folder(self.folder / "best", self.task.save)
         self._checkpoint()
         return self.position.best
+
+    @contextmanager
+    def _whole_steps(self) -> Iterator[None]:
+        """Ctrl-C waits for the end of the step: half an update is no state to go on from."""
+
+        def stop(signal_number: int, frame: object) -> None:
+            if self._stopping:
+                raise KeyboardInterrupt
+            self._stopping = True
+            self.report({"stopping": self.position.step})
+
+        self._stopping = False
+        usual = signal.getsignal(signal.SIGINT)
+        if (
+            usual is not signal.default_int_handler
+            or threading.current_thread() is not threading.main_thread()
+        ):
+            yield  # somebody else's handler, or none that could be set from here
+            return
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
 
     def _epoch(self, epoch: int, per_epoch: int, total: int) -> None:
         batches = self.task.batches(epoch)
@@ -140,9 +178,12 @@ class Run(Generic[Batch]):
             if (index + 1) % every == 0 or index + 1 == per_epoch:
                 self._evaluate()
                 last_logged = time.monotonic()
-            if time.monotonic() - last_saved > self.settings.checkpoint_seconds:
+            waited = time.monotonic() - last_saved
+            if self._stopping or waited > self.settings.checkpoint_seconds:
                 self._checkpoint()
                 last_saved = time.monotonic()
+            if self._stopping:
+                raise KeyboardInterrupt
 
     def _step(self, batch: Batch, total: int) -> dict[str, float]:
         step = self.position.step
@@ -174,7 +215,7 @@ class Run(Generic[Batch]):
         self._log({"step": self.position.step} | measures)
         if measures[name] > self.position.best.get(name, float("-inf")):
             self.position.best = measures
-            self.task.save(self.folder / "best")
+            replace_folder(self.folder / "best", self.task.save)
         self._checkpoint()
 
     def _start(self) -> None:
@@ -187,6 +228,8 @@ class Run(Generic[Batch]):
                 "with the same ones or give another folder"
             )
         replace_text(settings, text)
+        for name in ("best", "last"):
+            mend_folder(self.folder / name)
         checkpoint = self.folder / "checkpoint.safetensors"
         if checkpoint.exists():
             self.position = load_checkpoint(checkpoint, self.parameters, self.optimizer)
