@@ -65,6 +65,7 @@ class _Encoder:
     tower: ClassVar[str]
     model_class: ClassVar[type[DPRQuestionEncoder | DPRContextEncoder]]
     tokenizer_class: ClassVar[type[DPRTokenizer]]
+    bulk: ClassVar[bool]
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class _Encoder:
             settings = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
         model = cls.model_class.from_pretrained(place, dtype=torch.float32)
         encoder = cls(model, cls.tokenizer_class.from_pretrained(place), settings)
-        encoder.linears = model.prepare_for_inference()
+        encoder.linears = model.prepare_for_inference(bulk=cls.bulk)
         return encoder
 
     @property
@@ -152,6 +153,7 @@ class QuestionEncoder(_Encoder):
     tower = "question"
     model_class = DPRQuestionEncoder
     tokenizer_class = DPRQuestionEncoderTokenizer
+    bulk = False
 
     def encode(self, questions: Sequence[str]) -> Vectors:
         """Vectors (n, dim), in the order given."""
@@ -164,6 +166,7 @@ class ContextEncoder(_Encoder):
     tower = "context"
     model_class = DPRContextEncoder
     tokenizer_class = DPRContextEncoderTokenizer
+    bulk = True
     truncated = 0
 
     def encode(

@@ -130,6 +130,7 @@ class Reader:
         if settings is None:
             settings = load_settings(ReadingSettings, Path(place) / SETTINGS_NAME)
         model = DPRReader.from_pretrained(place, dtype=torch.float32)
+        model.prepare_for_inference(bulk=True)
         return cls(model, DPRReaderTokenizer.from_pretrained(place), settings)
 
     def read(
@@ -208,38 +209,39 @@ class Reader:
         for reading in readings:
             number, hit = rows[reading.item]
             grouped[number].append((hit, reading))
-        return [self._gather(grouped[number]) for number in range(len(questions))]
+        return [combine(grouped[number], self.settings) for number in range(len(questions))]
 
-    def _gather(self, readings: Sequence[tuple[Hit, Reading]]) -> tuple[Answer, ...]:
-        """Adds up the same answer over passages; see the module for the rule."""
-        if not readings:
-            return ()
-        weights = np.array(
-            [
-                self.settings.relevance_weight * reading.relevance
-                + self.settings.retrieval_weight * hit.score
-                for hit, reading in readings
-            ]
-        )
-        posterior = weights - _log_sum(weights)
-        groups: dict[str, list[tuple[float, Answer]]] = defaultdict(list)
-        for (hit, reading), passage in zip(readings, posterior, strict=True):
-            seen = set()
-            for span in reading.spans:
-                text = hit.passage.text[span.start : span.end]
-                key = normalize_answer(text) or text
-                if key in seen:  # widening can make one of two spans
-                    continue
-                seen.add(key)
-                share = float(np.exp(passage + span.log_probability))
-                groups[key].append((share, _answer(hit, reading, span, text)))
-        answers = [_together(group) for group in groups.values()]
-        answers.sort(key=lambda answer: (-answer.score, answer.passage_id, answer.start))
-        return tuple(
-            answer
-            for answer in answers[: self.settings.answers]
-            if answer.score >= self.settings.no_answer_below
-        )
+
+def combine(
+    readings: Sequence[tuple[Hit, Reading]], settings: ReadingSettings
+) -> tuple[Answer, ...]:
+    """The answers to one question from the readings of its hits, best first: the same answer is
+    added up over passages; see the module for the rule."""
+    if not readings:
+        return ()
+    weights = np.array(
+        [
+            settings.relevance_weight * reading.relevance + settings.retrieval_weight * hit.score
+            for hit, reading in readings
+        ]
+    )
+    posterior = weights - _log_sum(weights)
+    groups: dict[str, list[tuple[float, Answer]]] = defaultdict(list)
+    for (hit, reading), passage in zip(readings, posterior, strict=True):
+        seen = set()
+        for span in reading.spans:
+            text = hit.passage.text[span.start : span.end]
+            key = normalize_answer(text) or text
+            if key in seen:  # widening can make one of two spans
+                continue
+            seen.add(key)
+            share = float(np.exp(passage + span.log_probability))
+            groups[key].append((share, _answer(hit, reading, span, text)))
+    answers = [_together(group) for group in groups.values()]
+    answers.sort(key=lambda answer: (-answer.score, answer.passage_id, answer.start))
+    return tuple(
+        answer for answer in answers[: settings.answers] if answer.score >= settings.no_answer_below
+    )
 
 
 def _answer(hit: Hit, reading: Reading, span: Span, text: str) -> Answer:

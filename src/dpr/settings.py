@@ -43,7 +43,7 @@ def load_settings(kind: type[Settings], path: Path) -> Settings | None:
     for key in given:
         if key not in names:
             near = difflib.get_close_matches(key, names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise SettingsError(f"{path}: unknown key {key!r}{hint} Allowed: {', '.join(names)}")
     try:
         return kind(**given)

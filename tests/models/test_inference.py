@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dpr.encoding import ContextEncoder
+from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import SettingsError
 from dpr.models import inference
 from dpr.models.bert import Padded
@@ -22,6 +22,7 @@ from dpr.models.dpr import (
     DPRReader,
     pack,
 )
+from dpr.models.inference import PackedFeedForward
 from dpr.models.weights import weights_fingerprint
 from dpr.records import Passage
 
@@ -200,13 +201,30 @@ def test_a_processor_on_which_packed_products_differ(monkeypatch: pytest.MonkeyP
     assert done == "plain: packed products with a sum differ from plain ones on this processor"
 
 
-def test_encoders_that_are_loaded_are_prepared(tiny_model: Path) -> None:
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+def test_encoders_that_are_loaded_are_prepared(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capability: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     encoder = ContextEncoder.from_pretrained(tiny_model / "encoder")
     plain = ContextEncoder(
         DPRContextEncoder.from_pretrained(tiny_model / "encoder"), encoder.tokenizer
     )
-    assert encoder.linears == inference.PACKED
+    many = inference.PACKED if capability == "AVX512" else "plain: with AVX2 plain products of"
+    assert encoder.linears.startswith(many)
+    question = QuestionEncoder.from_pretrained(tiny_model / "encoder")
+    assert question.linears == inference.PACKED
+    fused = {m.gelu for m in question.model.modules() if isinstance(m, PackedFeedForward)}
+    assert fused == {capability == "AVX512"}
     assert plain.linears == "plain: as given"
     passages = [Passage(str(n), "the king " * (1 + 5 * n % 7), "tale") for n in range(9)]
     assert np.allclose(encoder.encode(passages), plain.encode(passages), rtol=1e-5, atol=1e-5)
     assert encoder.fingerprint == plain.fingerprint
+    assert np.allclose(
+        question.encode(["the king", "a tale"]),
+        QuestionEncoder(
+            DPRQuestionEncoder.from_pretrained(tiny_model / "encoder"), question.tokenizer
+        ).encode(["the king", "a tale"]),
+        rtol=1e-5,
+        atol=1e-5,
+    )

@@ -53,13 +53,14 @@ class DPRPreTrainedModel(PretrainedMixin, nn.Module):
     def gradient_checkpointing(self, value: bool) -> None:
         self.stack.gradient_checkpointing = value
 
-    def prepare_for_inference(self) -> str:
+    def prepare_for_inference(self, bulk: bool = False) -> str:
         """Makes a float32 model on a CPU faster, and unfit for training.
 
         Outputs change by rounding only; saving works as before; ``dpr.models.inference`` says
-        more. Returns what was done, or "plain: " and why nothing could be.
+        more. ``bulk``: for many texts at once; does nothing where that would not be faster.
+        Returns what was done, or "plain: " and why nothing was.
         """
-        return inference.prepare(self.stack)
+        return inference.prepare(self.stack, bulk)
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.stack.embeddings.word_embeddings

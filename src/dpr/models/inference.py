@@ -3,7 +3,7 @@
 ``prepare`` takes a ``BertStack`` and replaces the modules that hold linears by twins that hold
 packed ones; each twin answers to the call of the module it stands for. The layout is made for the
 processor at hand, so nothing is rearranged at each call; queries, keys and values come from one
-product; GELU and the residual sum happen inside products.
+product; the residual sum happens inside a product, and GELU where that is quicker.
 
 What is packed is not kept a second time. ``state_dict`` unpacks it again, bit for bit, under the
 usual names, so saving and fingerprints are as before. What a packed model cannot do it refuses:
@@ -167,8 +167,16 @@ class PackedAddNorm(_Packed, AddNorm):
         return normed
 
 
-def prepare(stack: BertStack) -> str:
+def bulk_pays() -> bool:
+    """Whether packed linears are the quicker ones for many tokens at once too. Not on a processor
+    with AVX2 and nothing wider: there MKL's products of many rows are quicker than oneDNN's. Taken
+    from the processor, not from a clock, so that a build that goes on gives the same bits."""
+    return torch.backends.cpu.get_cpu_capability() != "AVX2"
+
+
+def prepare(stack: BertStack, bulk: bool = False) -> str:
     """Packs the linears of a stack, if that can be done here; says what was done, and why.
+    ``bulk``: only where it pays for many tokens at once.
 
     The stack is in evaluation mode and without gradients afterwards, packed or not. Preparing
     twice does no harm.
@@ -179,9 +187,11 @@ def prepare(stack: BertStack) -> str:
     stack.eval().requires_grad_(False)
     if isinstance(stack, PackedStack):
         return PACKED
+    if bulk and not bulk_pays():
+        return "plain: with AVX2 plain products of many rows are quicker"
     if reason := obstacle(stack):
         return f"plain: {reason}"
-    gelu = stack.config.hidden_act == "gelu"
+    gelu = stack.config.hidden_act == "gelu" and bulk_pays()
     final = len(stack.encoder.layer) - 1
     for number, layer in enumerate(stack.encoder.layer):
         assert isinstance(layer, Layer)
