@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,8 +162,21 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Run(Task(stop_after=2), SETTINGS, tmp_path, {"a": 1})()
-    with pytest.raises(SettingsError, match="another folder"):
-        Run(Task(), SETTINGS, tmp_path, {"a": 2})()
+    other = replace(SETTINGS, epochs=4)
+    with pytest.raises(SettingsError, match=r"a was 1, is 2; loop.epochs was 3, is 4.*another fo"):
+        Run(Task(), other, tmp_path, {"a": 2})()
+
+
+def test_other_settings_are_fine_as_long_as_nothing_is_trained(tmp_path: Path) -> None:
+    empty = Task()
+    empty.batches = lambda epoch: []  # type: ignore[method-assign]
+    with pytest.raises(DPRError, match="nothing to train on"):
+        Run(empty, SETTINGS, tmp_path, {"a": 1})()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DPRError, match="step 0"):
+        Run(Task(poison=0), SETTINGS, tmp_path, {"a": 1})()
+    Run(Task(), SETTINGS, tmp_path, {"a": 2})()
+    assert json.loads((tmp_path / "settings.json").read_text())["a"] == 2
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -57,6 +57,14 @@ def test_an_epoch_takes_every_question_once(
             assert batch.passages[row] == task.train[number].positives[0].key
 
 
+def test_the_only_batch_is_kept_however_small(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    task = make_task(models, tiny_model, RetrieverSettings(batch_size=128))
+    (batch,) = task.batches(0)
+    assert len(batch.samples) == len(task.train) < 128 // 2
+
+
 def test_random_batches_draw_a_negative_for_each_question(
     tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
 ) -> None:
@@ -143,7 +151,14 @@ def test_training_learns_and_saves(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batching": "sorted"}, {"batch_size": 0}, {"hard_negatives": -1}]
+    "wrong",
+    [
+        {"batching": "sorted"},
+        {"batch_size": 0},
+        {"hard_negatives": -1},
+        {"question_length": 7},  # encoding would refuse it when the training is done
+        {"passage_length": 7},
+    ],
 )
 def test_settings_outside_what_is_allowed(wrong: dict[str, int]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):

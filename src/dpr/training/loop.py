@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -118,10 +118,10 @@ class Run(Generic[Batch]):
             KeyboardInterrupt: after Ctrl-C, at the end of the step, with the state kept; after a
                 second Ctrl-C at once, with the state of the last checkpoint.
         """
-        self._start()
         per_epoch = len(self.task.batches(0))
         if per_epoch == 0:
             raise DPRError("there is nothing to train on: no batch could be made of the samples")
+        self._start()
         total = per_epoch * self.settings.epochs
         with self._whole_steps():
             while self.position.step < total:
@@ -140,7 +140,8 @@ class Run(Generic[Batch]):
             if self._stopping:
                 raise KeyboardInterrupt
             self._stopping = True
-            self.report({"stopping": self.position.step})
+            with suppress(RuntimeError):  # what was interrupted may be writing to the same stream
+                self.report({"stopping": self.position.step})
 
         self._stopping = False
         usual = signal.getsignal(signal.SIGINT)
@@ -222,19 +223,36 @@ class Run(Generic[Batch]):
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = self.folder / "settings.json"
         text = json.dumps(self._description, indent=2, ensure_ascii=False) + "\n"
-        if settings.exists() and settings.read_text(encoding="utf-8") != text:
-            raise SettingsError(
-                f"{self.folder} holds a run with other settings (see its settings.json); continue "
-                "with the same ones or give another folder"
-            )
+        checkpoint = self.folder / "checkpoint.safetensors"
+        if checkpoint.exists() and settings.exists():
+            self._check_settings(settings, json.loads(text))
         replace_text(settings, text)
         for name in ("best", "last"):
             mend_folder(self.folder / name)
-        checkpoint = self.folder / "checkpoint.safetensors"
         if checkpoint.exists():
             self.position = load_checkpoint(checkpoint, self.parameters, self.optimizer)
             self.report({"resumed": self.position.step})
         self._trim_log()
+
+    def _check_settings(self, path: Path, wanted: dict[str, Any]) -> None:
+        """Refuses to go on with other settings than the run was begun with."""
+        try:
+            begun = dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
+        except ValueError as error:
+            raise SettingsError(
+                f"{path} cannot be read as JSON: {error}; give another folder"
+            ) from error
+        given = dict(_flat(wanted))
+        differences = [
+            f"{name} was {begun.get(name)!r}, is {given.get(name)!r}"
+            for name in sorted(begun.keys() | given.keys())
+            if begun.get(name) != given.get(name)
+        ]
+        if differences:
+            raise SettingsError(
+                f"{self.folder} holds a run with other settings: {'; '.join(differences)}; "
+                "continue with the same ones or give another folder"
+            )
 
     def _trim_log(self) -> None:
         """Drops the lines of steps that were done after the checkpoint and are done again."""
@@ -256,3 +274,11 @@ class Run(Generic[Batch]):
     def _checkpoint(self) -> None:
         path = self.folder / "checkpoint.safetensors"
         save_checkpoint(path, self.parameters, self.optimizer, self.position)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -80,6 +80,8 @@ class RetrieverTask:
         return dict(zip(keys, ids, strict=True))
 
     def batches(self, epoch: int) -> list[RetrieverBatch]:
+        """An epoch's batches. Samples that fill no more than half of a last one are left out of
+        this epoch, others of the next: with so few in-batch negatives they would teach little."""
         rng = random.Random(f"{self.seed}/{epoch}")
         # The first positive, as in the original.
         groups: dict[Key, list[int]] = defaultdict(list)
@@ -92,7 +94,8 @@ class RetrieverTask:
             rng.shuffle(ordered)
         size = self.settings.batch_size
         flat = [(place, number) for place, group in enumerate(ordered) for number in group]
-        return [self._batch(flat[i : i + size], rng) for i in range(0, len(flat) - size // 2, size)]
+        last = max(len(flat) - size // 2, min(len(flat), 1))  # the only batch is never left out
+        return [self._batch(flat[i : i + size], rng) for i in range(0, last, size)]
 
     def _neighbours(self, groups: list[list[int]], rng: random.Random) -> list[list[int]]:
         """Shuffled, with up to ``neighbours`` passages of a title left side by side."""

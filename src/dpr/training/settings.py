@@ -63,7 +63,7 @@ class RetrieverSettings:
             and passages of the same title near each other, which costs a fraction (each passage
             is encoded once for all its questions) and makes in-batch negatives harder.
         neighbours: passages of one title that go into a batch together at most.
-        question_length, passage_length: tokens, special tokens included.
+        question_length, passage_length: tokens, special tokens included; 8 at least.
         pack_tokens: tokens that go through the model at once.
     """
 
@@ -80,9 +80,12 @@ class RetrieverSettings:
             raise SettingsError(
                 f"batching={self.batching!r}; allowed are 'random' and 'neighbours'"
             )
-        for name in ("batch_size", "neighbours", "question_length", "passage_length"):
+        for name in ("batch_size", "neighbours", "pack_tokens"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
+        for name in ("question_length", "passage_length"):
+            if getattr(self, name) < 8:  # what encoding asks for as well
+                raise SettingsError(f"{name}={getattr(self, name)}; give at least 8 tokens")
         if self.hard_negatives < 0:
             raise SettingsError(f"hard_negatives={self.hard_negatives}; give 0 or more")
 
