@@ -8,7 +8,7 @@ import torch
 
 from dpr.errors import SettingsError
 from dpr.models import DPRReader
-from dpr.reading import Reader, ReadingSettings
+from dpr.reading import Reader, Reading, ReadingSettings, Span, combine
 from dpr.records import Hit, Passage
 from dpr.tokens import DPRReaderTokenizer, reader_windows
 
@@ -136,7 +136,40 @@ def test_long_passages_are_read_to_their_end(tiny_model: Path) -> None:
     assert len(readings) > 5
     covered = {char for r in readings for s in r.spans for char in range(s.start, s.end)}
     assert max(covered) > len(text) // 2
+    last = [max(span.end for span in reading.spans) for reading in readings]
+    assert len(text) - last[-1] < 40 * len("queen ")  # the last window's best is near the end
     assert {reading.item for reading in readings} == {0}
+
+
+def test_a_passage_in_several_windows_counts_once() -> None:
+    long, short = Passage("a", "x y z"), Passage("b", "w")
+    span = Span(0, 1, 0.0, 1.0)
+    readings = [
+        (Hit(long, 2.0), Reading(0, 0.5, (span,))),
+        (Hit(long, 2.0), Reading(0, 0.5, (Span(0, 1, 0.0, 1.0),))),  # x again, in the overlap
+        (Hit(long, 2.0), Reading(0, 0.5, (Span(2, 3, 0.0, 1.0),))),
+        (Hit(short, 2.0), Reading(1, 0.5, (span,))),
+    ]
+    given = combine(readings, ReadingSettings(no_answer_below=0.0))
+    scores = {answer.text: answer.score for answer in given}
+    assert scores == pytest.approx({"w": 1 / 2, "x": 1 / 2 * 2 / 3, "y": 1 / 2 * 1 / 3})
+
+
+def test_a_more_relevant_window_weighs_more() -> None:
+    passage = Passage("a", "x y")
+    readings = [
+        (Hit(passage, 9.0), Reading(0, 2.0, (Span(0, 1, 0.0, 1.0),))),
+        (Hit(passage, 9.0), Reading(0, 1.0, (Span(2, 3, 0.0, 1.0),))),
+    ]
+    first, second = combine(readings, ReadingSettings(no_answer_below=0.0, relevance_weight=0.5))
+    assert (first.text, second.text) == ("x", "y")
+    assert first.score / second.score == pytest.approx(np.exp(0.5))
+    assert first.score + second.score == pytest.approx(1)
+
+
+def test_settings_follow_a_model_of_few_positions() -> None:
+    assert ReadingSettings().within(512) == ReadingSettings()
+    assert ReadingSettings().within(128) == ReadingSettings(max_length=128, stride=32)
 
 
 def test_only_the_best_hits_are_read(tiny_model: Path) -> None:

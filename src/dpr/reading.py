@@ -7,9 +7,11 @@ question share one posterior
     P(passage) = softmax over the passages of (relevance_weight · r + retrieval_weight · s)
 
 and a span of a passage has P(span | passage) = P(start) · P(end), each a softmax over the tokens of
-the passage's text. An answer's score is Σ P(passage) · P(span | passage) over all the passages that
-give the same answer (compared as SQuAD compares answers): a number between 0 and 1. Where even the
-best answer stays under ``no_answer_below``, there is no answer.
+the passage's text. A passage that is read in several windows has the relevance of its most relevant
+one, and P(span | passage) is the mean over its windows, weighted by the softmax of their relevance:
+what stands in the overlap of two counts once. An answer's score is Σ P(passage) · P(span | passage)
+over all the passages that give the same answer (compared as SQuAD compares answers): a number
+between 0 and 1. Where even the best answer stays under ``no_answer_below``, there is no answer.
 
 Takes questions and hits, gives answers with character offsets. Knows nothing of collections.
 """
@@ -75,6 +77,12 @@ class ReadingSettings:
                 f"no_answer_below={self.no_answer_below}; give a share between 0 and 1"
             )
 
+    def within(self, positions: int) -> ReadingSettings:
+        """The same for a model that has only so many positions."""
+        if self.max_length <= positions:
+            return self
+        return replace(self, max_length=positions, stride=min(self.stride, positions // 4))
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -106,8 +114,8 @@ class Reader:
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.settings = settings or ReadingSettings()
         limit = model.config.max_position_embeddings
+        self.settings = settings or ReadingSettings().within(limit)
         if self.settings.max_length > limit:
             raise SettingsError(
                 f"max_length={self.settings.max_length}; the model has {limit} positions"
@@ -219,15 +227,21 @@ def combine(
     added up over passages; see the module for the rule."""
     if not readings:
         return ()
+    windows: dict[str, list[int]] = defaultdict(list)
+    for number, (hit, _) in enumerate(readings):
+        windows[hit.passage.id].append(number)
+    relevance = settings.relevance_weight * np.array([one.relevance for _, one in readings])
     weights = np.array(
         [
-            settings.relevance_weight * reading.relevance + settings.retrieval_weight * hit.score
-            for hit, reading in readings
+            relevance[of_one].max() + settings.retrieval_weight * readings[of_one[0]][0].score
+            for of_one in windows.values()
         ]
     )
-    posterior = weights - _log_sum(weights)
+    posterior = np.empty(len(readings))
+    for of_one, passage in zip(windows.values(), weights - _log_sum(weights), strict=True):
+        posterior[of_one] = passage + relevance[of_one] - _log_sum(relevance[of_one])
     groups: dict[str, list[tuple[float, Answer]]] = defaultdict(list)
-    for (hit, reading), passage in zip(readings, posterior, strict=True):
+    for (hit, reading), window in zip(readings, posterior, strict=True):
         seen = set()
         for span in reading.spans:
             text = hit.passage.text[span.start : span.end]
@@ -235,7 +249,7 @@ def combine(
             if key in seen:  # widening can make one of two spans
                 continue
             seen.add(key)
-            share = float(np.exp(passage + span.log_probability))
+            share = float(np.exp(window + span.log_probability))
             groups[key].append((share, _answer(hit, reading, span, text)))
     answers = [_together(group) for group in groups.values()]
     answers.sort(key=lambda answer: (-answer.score, answer.passage_id, answer.start))
