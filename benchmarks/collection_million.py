@@ -39,6 +39,7 @@ class RandomEncoder:
     def __init__(self, dim: int) -> None:
         self.dim = dim
         self.fingerprint = f"random-{dim}"
+        self.truncated = 0
         self.settings: dict[str, Any] = {"kind": "random", "dim": dim}
 
     def encode(self, passages: Sequence[Passage]) -> npt.NDArray[np.float32]:

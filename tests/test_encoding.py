@@ -10,7 +10,7 @@ import torch
 
 from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
 from dpr.errors import SettingsError
-from dpr.models import DPRContextEncoder
+from dpr.models import DPRConfig, DPRContextEncoder
 from dpr.records import Passage
 from dpr.settings import save_settings
 from dpr.tokens import DPRContextEncoderTokenizer, passage_ids
@@ -63,6 +63,13 @@ def test_settings_beside_the_weights_are_taken(tiny_model: Path, tmp_path: Path)
     DPRContextEncoderTokenizer.from_pretrained(tiny_model / "encoder").save_pretrained(tmp_path)
     save_settings(EncodingSettings(max_length=20), tmp_path / "encoding.json")
     assert QuestionEncoder.from_pretrained(tmp_path).settings["max_length"] == 20
+
+
+def test_a_model_of_few_positions_takes_shorter_texts(tiny_model: Path) -> None:
+    encoder = ContextEncoder.from_pretrained(tiny_model / "encoder")
+    config = DPRConfig.from_dict(encoder.model.config.to_dict(), max_position_embeddings=64)
+    small = DPRContextEncoder(config)
+    assert ContextEncoder(small, encoder.tokenizer).settings["max_length"] == 64
 
 
 def test_fingerprints_tell_towers_weights_settings_and_vocabularies_apart(tiny_model: Path) -> None:

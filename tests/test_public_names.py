@@ -15,7 +15,9 @@ import dpr
 
 NAMES = [
     # what is built, opened and asked
+    "BuildSettings",
     "Collection",
+    "ModelNames",
     "Pipeline",
     "index",
     "open",

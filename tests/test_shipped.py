@@ -6,7 +6,7 @@ import pytest
 
 from dpr import shipped
 from dpr.errors import CheckpointError
-from dpr.shipped import ModelNames, find_models
+from dpr.shipped import ModelNames, find_models, find_reader
 
 
 def folders(root: Path, *names: str) -> Path:
@@ -43,3 +43,27 @@ def test_a_shipped_name_is_found_first_in_the_package(
 def test_a_folder_without_towers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no dual encoder"):
         find_models(str(tmp_path))
+
+
+def test_a_folder_of_the_same_name_does_not_take_a_shipped_models_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = folders(tmp_path / "packaged", "mini/encoder")
+    here = folders(tmp_path / "here", "mini/encoder", "own/encoder")
+    monkeypatch.setattr(shipped, "_PLACES", (packaged,))
+    monkeypatch.chdir(here)
+    assert find_models("mini").question == str(packaged / "mini" / "encoder")
+    assert find_models("./mini").question == str(Path("mini") / "encoder")
+    assert find_models("own").question == str(Path("own") / "encoder")
+
+
+def test_a_reader_may_be_one_level_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = folders(tmp_path / "run" / "best", "reader")
+    packaged = folders(tmp_path / "packaged", "mini/encoder", "mini/reader")
+    monkeypatch.setattr(shipped, "_PLACES", (packaged,))
+    assert find_reader(str(trained)) == str(trained / "reader")
+    assert find_reader(str(trained / "reader")) == str(trained / "reader")
+    assert find_reader("mini") == str(packaged / "mini" / "reader")
+    assert find_reader("owner/name") == "owner/name"
+    (trained / "config.json").write_text("{}")  # then the folder is itself a model
+    assert find_reader(str(trained)) == str(trained)

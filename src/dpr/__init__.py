@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dpr.collection import BuildSettings as BuildSettings
     from dpr.collection import Collection as Collection
     from dpr.corpus import SourceSettings as SourceSettings
     from dpr.corpus import SplitSettings as SplitSettings
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from dpr.records import Passage as Passage
     from dpr.records import Question as Question
     from dpr.records import Section as Section
+    from dpr.shipped import ModelNames as ModelNames
     from dpr.tokens import BatchEncoding as BatchEncoding
     from dpr.tokens import DPRContextEncoderTokenizer as DPRContextEncoderTokenizer
     from dpr.tokens import DPRContextEncoderTokenizerFast as DPRContextEncoderTokenizerFast
@@ -65,6 +67,7 @@ _WHERE = {
     "Answer": "records",
     "Asked": "records",
     "BatchEncoding": "tokens",
+    "BuildSettings": "collection",
     "CheckpointError": "errors",
     "Collection": "collection",
     "CollectionError": "errors",
@@ -95,6 +98,7 @@ _WHERE = {
     "InputError": "errors",
     "MismatchError": "errors",
     "MissingExtraError": "errors",
+    "ModelNames": "shipped",
     "Passage": "records",
     "Pipeline": "pipeline",
     "Question": "records",

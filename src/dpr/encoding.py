@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -75,8 +75,9 @@ class _Encoder:
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self._settings = settings or EncodingSettings()
         limit = model.config.max_position_embeddings
+        usual = EncodingSettings()
+        self._settings = settings or replace(usual, max_length=min(usual.max_length, limit))
         if self._settings.max_length > limit:
             raise SettingsError(
                 f"max_length={self._settings.max_length}; the model has {limit} positions"

@@ -21,13 +21,15 @@ from dpr.corpus import (
     split_document,
 )
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
-from dpr.errors import CollectionError, SettingsError
+from dpr.errors import CheckpointError, CollectionError, SettingsError
 from dpr.indexes.flat import FlatIndex
+from dpr.models.config import DPRConfig
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
 from dpr.records import Asked, Document, Hit, Passage, Question
 from dpr.settings import load_settings
-from dpr.shipped import DEFAULT, ModelNames, find_models
+from dpr.shipped import DEFAULT, ModelNames, find_models, find_reader
 
+Model = str | os.PathLike[str] | ModelNames
 Source = str | os.PathLike[str] | Iterable[Document]
 
 
@@ -37,15 +39,18 @@ class Indexed:
 
     manifest: Manifest
     problems: Problems
-    truncated: int
-    """Passages of which the encoder read only the first part; see ``EncodingSettings``."""
+
+    @property
+    def truncated(self) -> int:
+        """Passages of which the encoder read only the first part; see ``EncodingSettings``."""
+        return self.manifest.truncated
 
 
 def index(
     source: Source,
     to: str | os.PathLike[str],
     *,
-    model: str | ModelNames = DEFAULT,
+    model: Model = DEFAULT,
     split: str | SplitSettings = "words:100",
     reading: SourceSettings | None = None,
     build: BuildSettings | None = None,
@@ -69,7 +74,9 @@ def index(
     """
     cut = SplitSettings.parse(split) if isinstance(split, str) else split
     reading = reading or SourceSettings()
-    names = find_models(model) if isinstance(model, str) else model
+    names = _names(model)
+    if names.reader:
+        DPRConfig.from_pretrained(names.reader)  # a reader that is not there is met before encoding
     problems = Problems()
     passages = _passages(source, reading, cut, problems)
     context = ContextEncoder.from_pretrained(names.context)
@@ -85,11 +92,11 @@ def index(
             "source": os.fspath(source) if isinstance(source, str | os.PathLike) else "documents",
             "reading": _reading(reading),
             "split": str(cut),
-            "model": _lasting(model),
+            "model": _lasting(model if isinstance(model, ModelNames) else os.fspath(model)),
         },
         progress=telling.shard_done if telling else None,
     )
-    return Indexed(manifest, problems, context.truncated)
+    return Indexed(manifest, problems)
 
 
 class _Telling:
@@ -109,6 +116,10 @@ class _Telling:
         """What the builder tells: passages that are durable."""
         self._done = done
         self._tell(done)
+
+    @property
+    def truncated(self) -> int:
+        return self._encoder.truncated
 
     def encode(self, passages: Sequence[Passage]) -> Vectors:
         done = self._done
@@ -167,8 +178,8 @@ class Pipeline:
         cls,
         folder: str | os.PathLike[str],
         *,
-        model: str | ModelNames | None = None,
-        reader: str | None = None,
+        model: Model | None = None,
+        reader: str | os.PathLike[str] | None = None,
         settings: ReadingSettings | Mapping[str, Any] | None = None,
         read: bool = True,
     ) -> Pipeline:
@@ -178,7 +189,8 @@ class Pipeline:
             folder: of the collection.
             model: in place of the one that the collection was made with; refused where its
                 question encoder is another.
-            reader: in place of the model's own reader: a folder or hub id.
+            reader: in place of the model's own reader: a folder (of the reader, or of a model that
+                holds one) or hub id.
             settings: in place of the reader's own; a mapping replaces only the fields it names.
             read: False leaves the reader out; such a pipeline searches and does not answer.
 
@@ -186,9 +198,8 @@ class Pipeline:
             CollectionError, CorruptionError, MismatchError: the collection, or the model for it.
             CheckpointError: a model.
         """
-        made_with = read_manifest(os.fspath(folder)).made_from.get("model", DEFAULT)
-        names = _names(model if model is not None else made_with)
-        place = reader or names.reader
+        names = _made_with(os.fspath(folder)) if model is None else _names(model)
+        place = find_reader(os.fspath(reader)) if reader else names.reader
         return cls(
             Collection.open(os.fspath(folder)),
             QuestionEncoder.from_pretrained(names.question),
@@ -252,10 +263,24 @@ def open(folder: str | os.PathLike[str], **options: Any) -> Pipeline:
     return Pipeline.open(folder, **options)
 
 
-def _names(model: str | dict[str, str] | ModelNames) -> ModelNames:
+def _names(model: Model) -> ModelNames:
     if isinstance(model, ModelNames):
-        return model
-    return find_models(model) if isinstance(model, str) else ModelNames(**model)
+        return replace(model, reader=find_reader(model.reader)) if model.reader else model
+    return find_models(os.fspath(model))
+
+
+def _made_with(folder: str) -> ModelNames:
+    """The models that a collection was made with."""
+    made_with = read_manifest(folder).made_from.get("model", DEFAULT)
+    if isinstance(made_with, dict):
+        return ModelNames(**made_with)
+    try:
+        return find_models(made_with)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder}: the model that it was made with, {made_with!r}, is no longer there; say "
+            "where it is now (--model, or model=)"
+        ) from error
 
 
 def _reader(place: str, settings: ReadingSettings | Mapping[str, Any] | None) -> Reader:

@@ -37,14 +37,15 @@ class ModelNames:
 def find_models(name: str = DEFAULT) -> ModelNames:
     """The models under a name: one that the project ships, or a folder that training made.
 
-    A model folder holds ``encoder`` (tied towers) or ``question_encoder`` and ``ctx_encoder``, and,
-    where it has one, ``reader``.
+    A plain name is first one that the project ships, so that no folder that happens to stand
+    around takes its place; ``./name`` is always the folder. A model folder holds ``encoder`` (tied
+    towers) or ``question_encoder`` and ``ctx_encoder``, and, where it has one, ``reader``.
 
     Raises:
         CheckpointError: no such model, or a folder without towers.
     """
     folder = Path(name)
-    if not folder.is_dir():
+    if name and name == folder.name:
         folder = next((place / name for place in _PLACES if (place / name).is_dir()), folder)
     if not folder.is_dir():
         shipped = sorted(
@@ -65,3 +66,16 @@ def find_models(name: str = DEFAULT) -> ModelNames:
         f"{folder} holds no dual encoder: expected a folder 'encoder' in it, or 'question_encoder' "
         "and 'ctx_encoder'"
     )
+
+
+def find_reader(place: str) -> str:
+    """The place of a reader: of a shipped model's, of one in a folder that training made, or as
+    given (the reader's own folder, or a hub id)."""
+    folder = Path(place)
+    if folder.is_dir():
+        inside = (folder / "reader").is_dir() and not (folder / "config.json").exists()
+        return str(folder / "reader") if inside else place
+    try:
+        return find_models(place).reader or place
+    except CheckpointError:
+        return place  # a hub id, or none: loading it says

@@ -148,3 +148,22 @@ def test_info_tells_of_collections_and_models(run: Run, collection: Path, model:
         told["reader"]["parameters"] == DPRReader.from_pretrained(model / "reader").num_parameters()
     )
     assert run("info", model / "nowhere").exit_code == 1
+
+
+def test_info_is_a_line_a_fact_where_no_terminal_wraps(run: Run, collection: Path) -> None:
+    lines = run("info", collection).stdout.splitlines()
+    (fingerprint,) = (line for line in lines if line.startswith("encoder · fingerprint"))
+    assert len(fingerprint.split()[-1]) == 64
+
+
+def test_info_of_a_damaged_settings_file_is_an_error(run: Run, model: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(model, tmp_path / "model")
+    (copied / "question_encoder" / "encoding.json").write_text("{", encoding="utf-8")
+    result = run("info", copied)
+    assert result.exit_code == 1
+    assert "encoding.json" in result.stderr
+
+
+def test_as_many_hits_are_shown_as_were_asked_for(run: Run, collection: Path) -> None:
+    result = run("ask", collection, "who", "--k", 1, "--passages", 2, "--json")
+    assert len(json.loads(result.stdout)["hits"]) == 1

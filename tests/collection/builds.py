@@ -39,9 +39,11 @@ class HashEncoder:
         self.settings: dict[str, Any] = {"model": "hash", "length": (1, 2)}
         self.pause = pause
         self.calls = 0
+        self.truncated = 0  # those whose text is longer than 1000 characters
 
     def encode(self, passages: Sequence[Passage]) -> npt.NDArray[np.float32]:
         self.calls += 1
+        self.truncated += sum(len(passage.text) > 1000 for passage in passages)
         time.sleep(self.pause)
         return np.stack([vector_of(passage, self.dim) for passage in passages])
 

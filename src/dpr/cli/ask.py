@@ -6,7 +6,7 @@ Takes what a person typed, gives answers. Knows nothing of how they are found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -63,18 +63,10 @@ def ask(
     given = {"passages": passages, "no_answer_below": no_answer_below}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     depth = max(k, passages or 0)  # what is to be read has to be found
-    with Pipeline.open(
-        collection, model=model, reader=reader_folder(reader), settings=settings
-    ) as pipeline:
+    with Pipeline.open(collection, model=model, reader=reader, settings=settings) as pipeline:
 
         def answering(many: Sequence[Question]) -> list[Asked]:
-            return pipeline.ask_many(many, depth)
+            found = pipeline.ask_many(many, depth)
+            return [replace(asked, hits=asked.hits[:k]) for asked in found]
 
         asking.run(answering, question, questions, batch=batch, as_json=as_json, answers=True)
-
-
-def reader_folder(place: str | None) -> str | None:
-    """A reader's place; a folder that training made holds it one level down."""
-    if place and (Path(place) / "reader").is_dir() and not (Path(place) / "config.json").exists():
-        return str(Path(place) / "reader")
-    return place

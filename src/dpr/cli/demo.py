@@ -15,7 +15,6 @@ import typer
 from rich.text import Text
 
 from dpr.cli import terminal
-from dpr.cli.ask import reader_folder
 from dpr.cli.options import Json, ReaderPlace
 from dpr.cli.progress import bar, count_passages
 from dpr.cli.running import FAILED
@@ -60,7 +59,7 @@ def demo(
         began = time.monotonic()
         made = _make(folder, model)
         indexed = time.monotonic()
-        judged = _ask(folder, model, reader_folder(reader))
+        judged = _ask(folder, model, reader)
         seconds = indexed - began if made else None, time.monotonic() - indexed
     finally:
         if to is None and not keep:

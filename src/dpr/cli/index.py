@@ -156,16 +156,16 @@ def _make(
 def _model(
     model: str, question: str | None, context: str | None, reader: str | None
 ) -> str | ModelNames:
-    from dpr.shipped import ModelNames, find_models
+    from dpr.shipped import ModelNames, find_models, find_reader
 
     if (question is None) != (context is None):
         raise typer.BadParameter("--question-encoder and --context-encoder go together; give both")
     if question and context:
-        return ModelNames(question, context, reader or "")
+        return ModelNames(question, context, find_reader(reader) if reader else "")
     if reader is None:
         return model
     names = find_models(model)
-    return ModelNames(names.question, names.context, reader)
+    return ModelNames(names.question, names.context, find_reader(reader))
 
 
 def _summary(made: Indexed, to: Path, seconds: float) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Takes a folder, gives a few facts from its small files.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +39,19 @@ def info(
     if as_json:
         terminal.json_line(facts)
         return
+    rows = [(name, terminal.clean(value)) for name, value in _flat(facts)]
+    console = terminal.out()
+    if not console.is_terminal:  # a line each, as programs and searches want them
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            terminal.line(f"{name:{width}}  {value}")
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _flat(facts):
-        table.add_row(name, Text(terminal.clean(value)))
-    terminal.out().print(table)
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    console.print(table)
 
 
 def _collection(folder: str) -> dict[str, Any]:
@@ -73,6 +79,7 @@ def _model(name: str) -> dict[str, Any] | None:
 
 def _part(folder: Path) -> dict[str, Any]:
     from dpr.models.config import DPRConfig
+    from dpr.models.files import read_json_object
 
     config = DPRConfig.from_pretrained(folder)
     facts: dict[str, Any] = {
@@ -86,7 +93,7 @@ def _part(folder: Path) -> dict[str, Any]:
     }
     for name in ("encoding", "reading"):
         if (folder / f"{name}.json").is_file():
-            facts[name] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+            facts[name] = read_json_object(folder / f"{name}.json")
     return facts
 
 

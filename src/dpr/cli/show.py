@@ -23,7 +23,7 @@ NO_ANSWER = "no answer"
 def show_asked(console: Console, asked: Asked, *, answers: bool, name: bool) -> None:
     """A question's answers and hits; ``name`` where several questions follow each other."""
     if name:
-        console.print(Text(clean(asked.question.text), style="bold cyan"))
+        console.print(Text(clean(asked.question.text), style="bold cyan"), soft_wrap=True)
         console.print()
     if answers:
         _answers(console, asked.answers)
@@ -40,7 +40,7 @@ def _answers(console: Console, answers: Sequence[Answer]) -> None:
         console.print(Text(f"  {NO_ANSWER}", style="bold yellow"))
     for number, answer in enumerate(answers):
         text = Text("  ") + Text(one_line(answer.text), style="dim" if number else "bold green")
-        console.print(text + Text(f"  {answer.score:.2f}", style="dim"))
+        console.print(text + Text(f"  {answer.score:.2f}", style="dim"), soft_wrap=True)
     console.print()
 
 

@@ -63,6 +63,7 @@ class PassageEncoder(Protocol):
         fingerprint: SHA-256 of the weights, the tokenizer and the settings: of all that decides
             what vector a passage gets.
         settings: the same for people, plain JSON values.
+        truncated: passages encoded so far of which only the first part was read.
     """
 
     @property
@@ -73,6 +74,9 @@ class PassageEncoder(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def truncated(self) -> int: ...
 
     def encode(self, passages: Sequence[Passage]) -> npt.NDArray[np.float32]:
         """(len(passages), dim) float32; the same for the same list, always."""
@@ -292,6 +296,7 @@ class _Builder:
         texts: storage.Appender,
         numbers: storage.Appender,
     ) -> None:
+        before = self.encoder.truncated
         array = vectors.stored(
             self.encoder.encode(shard), shard, self.encoder.dim, self.settings.dtype
         )
@@ -300,8 +305,9 @@ class _Builder:
         numbers.append(array.data)
         texts.sync()
         numbers.sync()
-        rows = self._last().rows + len(shard)
-        self.journal.shards.append(Shard(rows, texts.size, digest))
+        last = self._last()
+        rows, cut = last.rows + len(shard), last.truncated + self.encoder.truncated - before
+        self.journal.shards.append(Shard(rows, texts.size, digest, cut))
         self.workplace.record(self.journal)
         self.progress(rows)
 
@@ -329,6 +335,7 @@ class _Builder:
             encoder_settings=identity["encoder settings"],
             question_fingerprint=identity["question encoder fingerprint"],
             made_from=identity["made_from"],
+            truncated=self._last().truncated,
         )
         segments = workplace.folder / SEGMENTS
         storage.make_folder(segments)

@@ -26,11 +26,13 @@ class Shard:
         rows: passages up to and including this shard.
         passages_bytes: size of ``passages.arrow`` after this shard.
         digest: chained digest of all the passages up to and including this shard.
+        truncated: of the passages up to and including this shard, those that the encoder cut.
     """
 
     rows: int
     passages_bytes: int
     digest: str
+    truncated: int = 0
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Journal:
 
     def to_bytes(self) -> bytes:
         """The file's content."""
-        shards = [[shard.rows, shard.passages_bytes, shard.digest] for shard in self.shards]
+        shards = [[one.rows, one.passages_bytes, one.digest, one.truncated] for one in self.shards]
         return sealed(
             {
                 "format": _FORMAT,
@@ -94,7 +96,8 @@ def read_journal(path: Path) -> Journal:
         if not name.isdecimal():
             raise ValueError(f"segment {name!r}")
         shards = [
-            Shard(int(rows), int(size), str(digest)) for rows, size, digest in value["shards"]
+            Shard(int(rows), int(size), str(digest), int(truncated))
+            for rows, size, digest, truncated in value["shards"]
         ]
         return Journal(dict(value["identity"]), name, shards)
     except (ValueError, KeyError, TypeError) as error:

@@ -1,12 +1,13 @@
 """The manifest: what a collection is made of, as a small JSON file that carries its own checksum.
 
 Takes and gives ``Manifest`` records and bytes; knows nothing of how segments are read or written.
-The bytes depend on nothing but the content (sorted keys, no times, no paths), so equal
-collections have equal manifests.
+The bytes depend on nothing but the content and what it was made from (sorted keys, no times), so
+equal collections have equal manifests.
 
     manifest.json
       format, format_version     what the file is
       rows, dim, dtype           passages, and their vectors' shape and type
+      truncated                  passages of which the encoder read only the first part
       encoder                    fingerprint and settings of what made the vectors
       question_fingerprint       of the question encoder that belongs to it
       made_from                  where the passages came from, as the caller described it
@@ -76,6 +77,7 @@ class Manifest:
         encoder_settings: the same for people.
         question_fingerprint: of the question encoder that belongs to it; "" where not known.
         made_from: the source and how it was split, as the caller described it.
+        truncated: passages of which the encoder read only the first part.
     """
 
     rows: int
@@ -86,6 +88,7 @@ class Manifest:
     encoder_settings: dict[str, Any]
     question_fingerprint: str
     made_from: dict[str, Any]
+    truncated: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the file, without the checksum."""
@@ -112,6 +115,7 @@ class Manifest:
             },
             "question_fingerprint": self.question_fingerprint,
             "made_from": self.made_from,
+            "truncated": self.truncated,
         }
 
     def to_bytes(self) -> bytes:
@@ -234,6 +238,7 @@ def _parsed(value: dict[str, Any]) -> Manifest:
         encoder_settings=dict(value["encoder"]["settings"]),
         question_fingerprint=str(value["question_fingerprint"]),
         made_from=dict(value["made_from"]),
+        truncated=int(value.get("truncated", 0)),
     )
     if manifest.dtype not in ("float16", "float32"):
         raise ValueError(f"dtype {manifest.dtype!r}")

@@ -369,5 +369,6 @@ def describe(path: str | Path) -> dict[str, Any]:
         },
         "question_fingerprint": manifest.question_fingerprint,
         "made_from": manifest.made_from,
+        "truncated": manifest.truncated,
         "segments": [segment.name for segment in manifest.segments],
     }

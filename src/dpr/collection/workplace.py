@@ -91,8 +91,9 @@ class Workplace:
             journal = None
         if current and not overwrite:
             raise CollectionError(
-                f"{folder}: is a complete collection of {current.rows} passages already; overwrite "
-                f"it, or give another folder"
+                f"{folder}: is a complete collection of {current.rows} passages already; give "
+                "another folder, or overwrite it (--overwrite, or "
+                "build=BuildSettings(overwrite=True))"
             )
         if not (current or damaged or journal or overwrite) and self._segment_names():
             raise CollectionError(
