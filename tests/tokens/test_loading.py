@@ -10,8 +10,8 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
+from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as Backend
-from tokenizers import normalizers
 
 from dpr.errors import CheckpointError
 from dpr.tokens import (
@@ -173,6 +173,65 @@ def test_saving_by_format_and_prefix(vocab: dict[str, int], tmp_path: Path) -> N
         tokenizer.save_pretrained(tmp_path / "old" / "vocab.txt")
     with pytest.raises(TypeError, match="push_to_hubb"):
         tokenizer.save_pretrained(tmp_path, push_to_hubb=True)
+
+
+def test_added_tokens_survive_a_folder_without_a_tokenizer_json(
+    vocab: dict[str, int], tmp_path: Path
+) -> None:
+    """Whatever order they came in: a word, a special token, again a word."""
+    tokenizer = DPRReaderTokenizer(vocab, do_lower_case=False)
+    tokenizer.add_tokens([AddedToken("Newword", single_word=True), "love"])
+    tokenizer.add_special_tokens(
+        {"extra_special_tokens": ["<a>"], "mask_token": AddedToken("[MASK]", lstrip=True)}
+    )
+    tokenizer.add_tokens(["<b>"])
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    tokenizer.save_pretrained(tmp_path / "one", legacy_format=True)
+    once = DPRReaderTokenizer.from_pretrained(tmp_path / "one")
+    once.save_pretrained(tmp_path / "two", legacy_format=True)
+    twice = DPRReaderTokenizer.from_pretrained(tmp_path / "two")
+    text = "Paris Newword Newwords loves <a> <b> <s> [MASK] Páris"
+    for loaded in (once, twice):
+        assert len(loaded) == len(tokenizer) == len(vocab) + 4
+        assert loaded.vocab_size == len(vocab)
+        assert loaded.get_vocab() == tokenizer.get_vocab()
+        assert loaded.added_tokens_decoder == tokenizer.added_tokens_decoder
+        assert {i: t.__getstate__() for i, t in loaded.added_tokens_decoder.items()} == {
+            i: t.__getstate__() for i, t in tokenizer.added_tokens_decoder.items()
+        }
+        assert loaded.all_special_tokens == tokenizer.all_special_tokens
+        assert loaded(text).input_ids == tokenizer(text).input_ids
+    lowered = DPRReaderTokenizer.from_pretrained(tmp_path / "one", do_lower_case=True)
+    assert lowered.tokenize("Paris <b>") == ["paris", "<b>"]
+
+
+def test_a_vocabulary_of_the_callers_own_has_its_own_ids(
+    vocab: dict[str, int], tmp_path: Path
+) -> None:
+    Tokenizer(vocab).save_pretrained(tmp_path)
+    turned = {token: index for index, token in enumerate(reversed(vocab))}
+    assert Tokenizer.from_pretrained(tmp_path, vocab=turned).get_vocab() == turned
+
+
+def test_overrides_have_their_own_flags(vocab: dict[str, int], tmp_path: Path) -> None:
+    Tokenizer(vocab).save_pretrained(tmp_path, legacy_format=True)
+    mask = AddedToken("[MASK]", lstrip=True)
+    loaded = Tokenizer.from_pretrained(tmp_path, mask_token=mask)
+    assert loaded.added_tokens_decoder[vocab["[MASK]"]].lstrip
+
+
+def test_special_tokens_of_an_added_tokens_json_stay_special(
+    folder: Path, vocab: dict[str, int]
+) -> None:
+    size = len(vocab)
+    write(folder, "added_tokens.json", {"word": size, "<a>": size + 1, "[SEP]": vocab["[SEP]"]})
+    write(folder, "special_tokens_map.json", {"additional_special_tokens": ["<a>"]})
+    tokenizer = Tokenizer.from_pretrained(folder)
+    assert tokenizer("word <a>").input_ids[1:-1] == [size, size + 1]
+    decoder = tokenizer.added_tokens_decoder
+    assert not decoder[size].special
+    assert decoder[size + 1].special
+    assert decoder[vocab["[SEP]"]].special
 
 
 def test_a_vocabulary_with_gaps_is_saved_without_a_vocab_txt(

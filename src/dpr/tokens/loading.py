@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer
 
 from dpr.errors import CheckpointError
-from dpr.tokens.backend import StrPath, read_vocabulary
+from dpr.tokens.backend import NormaliserChoice, StrPath, from_vocabulary, read_vocabulary
 from dpr.tokens.vocabulary import SPECIAL_NAMES
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -94,12 +94,19 @@ def constructor_keywords(
         keywords["tokenizer_file"] = serialised
     else:
         keywords |= {key: config[key] for key in _PIPELINE_KEYS if config.get(key) is not None}
-        added = _added_tokens(config, source.find(ADDED_FILE))
-        if vocab is not None:
+        settled = keywords | dict(overrides)
+        names = _special_names(settled)
+        added = _added_tokens(config, source.find(ADDED_FILE), names)
+        if vocab is None:
+            # The caller's vocabulary may have special tokens under other ids than these files.
+            added = [(index, token) for index, token in added if token.content not in names]
+        else:
             keywords["vocab_file"] = vocab
-            # Those within the vocabulary are already there.
-            size = len(read_vocabulary(vocab)) if added else 0
-            added = [(index, token) for index, token in added if index >= size]
+            if added:
+                tokens = read_vocabulary(vocab)
+                added = _fitting(added, tokens, overrides)
+                keywords["tokenizer_object"] = _with_added(added, tokens, settled)
+                added = [(index, token) for index, token in added if index >= len(tokens)]
     return keywords | dict(overrides), added
 
 
@@ -132,14 +139,49 @@ def _token(value: Any) -> str | AddedToken:
     return AddedToken(str(value["content"]), special=special, normalized=normalized, **flags)
 
 
-def _added_tokens(config: Mapping[str, Any], path: Path | None) -> list[tuple[int, AddedToken]]:
+def _special_names(keywords: Mapping[str, Any]) -> set[str]:
+    """The texts of the special tokens among a tokenizer's keywords."""
+    tokens = [keywords[name] for name in SPECIAL_NAMES if keywords.get(name) is not None]
+    return {str(token) for token in [*tokens, *(keywords.get("extra_special_tokens") or ())]}
+
+
+def _added_tokens(
+    config: Mapping[str, Any], path: Path | None, names: set[str]
+) -> list[tuple[int, AddedToken]]:
+    """The added tokens by id; those among ``names`` are special, whatever the files say."""
     decoder = config.get("added_tokens_decoder") or {}
     found = {int(index): _token(value) for index, value in decoder.items()}
     for content, index in _read_json(path).items():
-        found.setdefault(int(index), AddedToken(content, special=False))
+        found.setdefault(int(index), AddedToken(content, normalized=content not in names))
+    added = []
+    for index, value in sorted(found.items()):
+        token = value if isinstance(value, AddedToken) else AddedToken(value)
+        token.special = token.special or token.content in names
+        added.append((index, token))
+    return added
+
+
+def _fitting(
+    added: list[tuple[int, AddedToken]], tokens: Mapping[str, int], overrides: Mapping[str, Any]
+) -> list[tuple[int, AddedToken]]:
+    """Those beyond the vocabulary, or under the same id in it; with the flags of overrides."""
+    own = {token.content: token for token in overrides.values() if isinstance(token, AddedToken)}
     return [
-        (i, t if isinstance(t, AddedToken) else AddedToken(t)) for i, t in sorted(found.items())
+        (index, own.get(token.content, token))
+        for index, token in added
+        if index >= len(tokens) or tokens.get(token.content) == index
     ]
+
+
+def _with_added(
+    added: list[tuple[int, AddedToken]], tokens: Mapping[str, int], keywords: Mapping[str, Any]
+) -> Tokenizer:
+    """The pipeline over a vocabulary with its added tokens, in the order of their ids: a class
+    would give the first ids to its special tokens."""
+    choice = NormaliserChoice(**{key: keywords.get(key) for key in _PIPELINE_KEYS})
+    backend = from_vocabulary(tokens, choice, str(keywords.get("unk_token", "[UNK]")))
+    backend.add_tokens([token for _, token in added])
+    return backend
 
 
 def _read_json(path: Path | None) -> dict[str, Any]:

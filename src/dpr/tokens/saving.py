@@ -18,6 +18,8 @@ from dpr.tokens.loading import CONFIG_FILE, SPECIAL_FILE, TOKENIZER_FILE, VOCAB_
 if TYPE_CHECKING:
     from dpr.tokens.tokenizer import DPRTokenizer
 
+_FLAGS = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+
 
 def save(
     tokenizer: DPRTokenizer,
@@ -103,6 +105,11 @@ def _configuration(tokenizer: DPRTokenizer) -> dict[str, Any]:
         "truncation_side": tokenizer.truncation_side,
         "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,
         "split_special_tokens": tokenizer.split_special_tokens,
+        # For vocab.txt, which has no place for them; a tokenizer.json holds them itself.
+        "added_tokens_decoder": {
+            index: {flag: getattr(token, flag) for flag in _FLAGS}
+            for index, token in tokenizer.added_tokens_decoder.items()
+        },
         **tokenizer.special_tokens_map,
     }
     if tokenizer.model_input_names != list(tokenizer.default_input_names):
