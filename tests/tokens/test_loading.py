@@ -13,7 +13,8 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as Backend
 
-from dpr.errors import CheckpointError
+from dpr.errors import CheckpointError, SettingsError
+from dpr.models.hub import HubOptions
 from dpr.tokens import (
     DPRContextEncoderTokenizer,
     DPRQuestionEncoderTokenizer,
@@ -268,6 +269,29 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         Tokenizer.from_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="neither a folder here nor the id"):
         Tokenizer.from_pretrained(tmp_path / "nowhere")
+
+
+def test_a_name_may_begin_with_the_users_home(
+    folder: Path, vocab: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
+    for name in (f"~/{folder.name}", Path("~", folder.name), f"~/{folder.name}/vocab.txt"):
+        assert Tokenizer.from_pretrained(name).get_vocab() == vocab
+    Tokenizer(vocab).save_pretrained(folder)
+    assert Tokenizer.from_pretrained(f"~/{folder.name}/tokenizer.json").get_vocab() == vocab
+    for name in ("~/nowhere", "~nobody_of_that_name/x"):
+        with pytest.raises(CheckpointError, match="neither a folder here nor the id"):
+            Tokenizer.from_pretrained(name)
+
+
+@pytest.mark.parametrize("subfolder", ["../inside", "a/../../b", "/etc", "C:x", "\\x", "a\0b"])
+def test_a_subfolder_lies_inside_as_it_does_for_models(folder: Path, subfolder: str) -> None:
+    (folder / "inside").mkdir()
+    with pytest.raises(SettingsError, match=r"subfolder=.* leaves the tokenizer's folder"):
+        Tokenizer.from_pretrained(folder / "inside", subfolder=subfolder)
+    with pytest.raises(SettingsError, match="leaves the model's folder"):
+        HubOptions(subfolder=subfolder)
 
 
 def test_unknown_keywords_are_refused_before_anything_is_read(tmp_path: Path) -> None:

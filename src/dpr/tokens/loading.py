@@ -10,12 +10,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from dpr.errors import CheckpointError
+from dpr.errors import CheckpointError, SettingsError
 from dpr.tokens.backend import NormaliserChoice, StrPath, from_vocabulary, read_vocabulary
 from dpr.tokens.vocabulary import SPECIAL_NAMES
 
@@ -48,6 +48,9 @@ class Source:
         cache_dir, force_download, local_files_only, token, revision: as in
             ``huggingface_hub.hf_hub_download``.
         subfolder: the folder within the folder or repository.
+
+    Raises:
+        SettingsError: ``subfolder`` leaves the folder or repository.
     """
 
     name: str
@@ -58,10 +61,25 @@ class Source:
     revision: str = "main"
     subfolder: str = ""
 
+    def __post_init__(self) -> None:
+        # As ``dpr.models.hub`` does for models, which is above this room.
+        parts = (*PurePosixPath(self.subfolder).parts, *PureWindowsPath(self.subfolder).parts)
+        if "\0" in self.subfolder or any(p == ".." or p[0] in "/\\" or ":" in p for p in parts):
+            raise SettingsError(
+                f"subfolder={self.subfolder!r} leaves the tokenizer's folder; give a relative "
+                "path without '..', for example 'question_encoder'"
+            )
+
+    @property
+    def path(self) -> Path:
+        """``name`` as a path here, whether or not there is one; ``~`` is the user's home."""
+        # Path.expanduser raises where there is no such user.
+        return Path(os.path.expanduser(self.name))  # noqa: PTH111
+
     def find(self, filename: str) -> Path | None:
         """The local path of a file, downloaded if need be; None where there is none."""
-        if Path(self.name).is_dir():
-            path = Path(self.name, self.subfolder, filename)
+        if self.path.is_dir():
+            path = self.path / self.subfolder / filename
             return path if path.is_file() else None
         return _download(self, filename)
 
@@ -78,9 +96,9 @@ def constructor_keywords(
     Raises:
         CheckpointError: no vocabulary there, or a file that cannot be read.
     """
-    if Path(source.name).is_file():
+    if source.path.is_file():
         key = "tokenizer_file" if source.name.endswith(".json") else "vocab_file"
-        return {key: source.name, "name_or_path": source.name, **overrides}, []
+        return {key: source.path, "name_or_path": source.name, **overrides}, []
     given = any(overrides.get(key) is not None for key in _SOURCE_KEYS)
     serialised = None if given else source.find(TOKENIZER_FILE)
     vocab = None if given or serialised else source.find(VOCAB_FILE)
@@ -231,7 +249,7 @@ def _download(source: Source, filename: str) -> Path | None:
 
 def _nothing_found(source: Source) -> str:
     where = f"{source.name}/{source.subfolder}" if source.subfolder else source.name
-    if Path(source.name).is_dir():
+    if source.path.is_dir():
         return (
             f"{where} holds neither {TOKENIZER_FILE} nor {VOCAB_FILE}; give the folder that a "
             "tokenizer was saved to"
