@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from dpr.errors import InputError, SettingsError
-from dpr.training.samples import SampleCounts, read_samples, sample_to_json
+from dpr.training.samples import Context, SampleCounts, read_samples, sample_to_json
 
 RECORD = {
     "question": "who lives in the castle",
@@ -39,6 +40,51 @@ def test_dpr_json_and_lines(tmp_path: Path, lines: bool) -> None:
     assert first.positives[0].title == "Castle"
     assert first.positives[0].id == "7"
     assert [c.text for c in first.best_negatives] == ["A forest."]
+
+
+@pytest.mark.parametrize("name", ["train.json.gz", "train.json"])
+@pytest.mark.parametrize("content", [[RECORD], squad("The king", 0), RECORD])
+def test_gzipped_files_are_read_whatever_their_name(
+    tmp_path: Path, name: str, content: object
+) -> None:
+    plain = write(tmp_path / "plain.json", content)
+    (tmp_path / name).write_bytes(gzip.compress(plain.read_bytes()))
+    assert list(read_samples(tmp_path / name)) == list(read_samples(plain)) != []
+
+
+def test_gzipped_files_that_are_cut_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(json.dumps([RECORD]).encode())[:-12])
+    with pytest.raises(InputError, match=r"a\.json\.gz.*truncated"):
+        list(read_samples(path))
+    path.write_text(json.dumps([RECORD]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.json\.gz.*does not hold gzip data"):
+        list(read_samples(path))
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_byte_order_mark_and_empty_lines_are_passed_over(tmp_path: Path, lines: bool) -> None:
+    path = write(tmp_path / "a.json", [RECORD, RECORD], lines)
+    path.write_bytes(b"\xef\xbb\xbf\n \r\n" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    assert len(list(read_samples(path))) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b'[\n{"question": "caf\xe9"}]', ":2: not UTF-8: byte 0xe9"),
+        (b'{"question": "q"}\n{"question": "caf\xe9"}', ":2: not UTF-8: byte 0xe9"),
+        (b'{"question": "caf\xe9"}', ":1: not UTF-8: byte 0xe9"),
+        ('[{"question": "q"}]'.encode("utf-16"), ":1: NUL byte"),
+        ('{"question": "q"}'.encode("utf-16-le"), ":1: NUL byte"),
+    ],
+)
+def test_text_that_is_not_utf8(tmp_path: Path, content: bytes, place: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        list(read_samples(path))
+    assert f"{path}{place}" in str(caught.value)
 
 
 def test_hard_negatives_come_before_others(tmp_path: Path) -> None:
@@ -97,6 +143,36 @@ def test_malformed_files_say_what_and_where(tmp_path: Path, content: str, messag
     with pytest.raises(InputError, match=message) as caught:
         list(read_samples(path))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"answer_spans": [5]}, r"'answer_spans' must be .* found 5"),
+        ({"answer_spans": 7}, r"'answer_spans' must be .* found 7"),
+        ({"answer_spans": "0 3"}, r"'answer_spans' must be .* found 0 3"),
+        ({"answer_spans": [[0]]}, r"'answer_spans' must be .* found \[0\]"),
+        ({"answer_spans": [[0, 1, 2]]}, r"'answer_spans' must be"),
+        ({"answer_spans": [["0", "3"]]}, r"'answer_spans' must be"),
+        ({"answer_spans": [[0, 3.5]]}, r"'answer_spans' must be"),
+        ({"answer_spans": [[False, True]]}, r"'answer_spans' must be"),
+        ({"answer_spans": {"0": 3}}, r"'answer_spans' must be"),
+        ({"title": 7}, r"the title of a passage under 'positive_ctxs' is not a string"),
+        ({"title": 0}, r"the title of a passage under 'positive_ctxs' is not a string"),
+    ],
+)
+def test_malformed_fields_of_a_passage(tmp_path: Path, field: dict[str, Any], message: str) -> None:
+    context = {"text": "short", **field}
+    path = write(tmp_path / "a.json", [RECORD, RECORD | {"positive_ctxs": [context]}])
+    with pytest.raises(InputError, match=message) as caught:
+        list(read_samples(path))
+    assert f"{path}, record 2" in str(caught.value)
+
+
+def test_fields_of_a_passage_may_be_null(tmp_path: Path) -> None:
+    context = {"text": "short", "title": None, "answer_spans": None, "passage_id": None}
+    (sample,) = read_samples(write(tmp_path / "a.json", [RECORD | {"positive_ctxs": [context]}]))
+    assert sample.positives == (Context("short"),)
 
 
 def test_a_span_outside_its_passage_is_refused(tmp_path: Path) -> None:

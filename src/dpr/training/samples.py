@@ -1,17 +1,18 @@
 """Training samples: questions with their answers, gold passages and negatives.
 
-Reads the DPR training JSON (one list, or one sample a line) and SQuAD JSON; gives frozen
-records. Knows nothing of tokens, models or sampling order.
+Reads the DPR training JSON (one list, or one sample a line) and SQuAD JSON, plain or gzipped;
+gives frozen records. Knows nothing of tokens, models or sampling order.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpr.corpus.lines import LineDecoder, decode_text, open_bytes
 from dpr.errors import InputError, SettingsError
 
 
@@ -67,13 +68,15 @@ class SampleCounts:
 def read_samples(
     path: str | Path, counts: SampleCounts | None = None, on_error: str = "raise"
 ) -> Iterator[TrainingSample]:
-    """Samples of a file: DPR JSON, DPR JSON lines, or SQuAD JSON, told apart by their content.
+    """Samples of a file: DPR JSON, DPR JSON lines, or SQuAD JSON, told apart by their content,
+    as is whether it is gzipped.
 
     Samples without a positive passage are dropped, as in the original, and counted. With
     ``on_error="skip"`` so are those with an answer that does not stand at its offset.
 
     Raises:
-        InputError: a record that is not what its format asks for; names the file and record.
+        InputError: a file that is not UTF-8, or a record that is not what its format asks for;
+            names the file and record.
     """
     path = Path(path)
     counts = counts if counts is not None else SampleCounts()
@@ -94,19 +97,11 @@ def read_samples(
 def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:
     if not path.is_file():
         raise InputError("no such file; give a DPR training JSON or a SQuAD JSON", source=str(path))
-    with path.open(encoding="utf-8-sig") as file:
-        start = file.read(1)
-        while start.isspace():
-            start = file.read(1)
-        file.seek(0)
-        if start == "{":
-            first = file.readline()
-            file.seek(0)
-            record = _try_json(first)
-            if isinstance(record, dict) and "question" in record:
-                yield from _read_lines(file, path)
-                return
-        data = _load(file.read(), path, None)
+    if _has_lines(path):
+        yield from _read_lines(path)
+        return
+    with open_bytes(path) as stream:
+        data = _load(decode_text(stream.read(), str(path)), path, None)
     if isinstance(data, dict) and isinstance(data.get("data"), list):
         yield from _squad(data["data"], path)
     elif isinstance(data, list):
@@ -120,17 +115,26 @@ def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:
         )
 
 
-def _read_lines(lines: Iterable[str], path: Path) -> Iterator[TrainingSample]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield _dpr_sample(_load(line, path, number), path, f"line {number}")
-
-
-def _try_json(text: str) -> Any:
+def _has_lines(path: Path) -> bool:
+    """Whether the first line is a sample of its own."""
+    with open_bytes(path) as stream:
+        first = next(filter(bytes.strip, LineDecoder(path).raw_lines(stream)), b"").lstrip()
+    if not first.startswith(b"{"):
+        return False
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return None
+        record = json.loads(first)
+    except ValueError:  # bytes that are no text are told of when all of it is read
+        return False
+    return isinstance(record, dict) and "question" in record
+
+
+def _read_lines(path: Path) -> Iterator[TrainingSample]:
+    decode = LineDecoder(path)
+    with open_bytes(path) as stream:
+        for raw in decode.raw_lines(stream):
+            line, number = decode(raw), decode.number
+            if line.strip():
+                yield _dpr_sample(_load(line, path, number), path, f"line {number}")
 
 
 def _load(text: str, path: Path, line: int | None) -> Any:
@@ -174,16 +178,31 @@ def _dpr_sample(record: Any, path: Path, where: str) -> TrainingSample:
 def _context(given: Any, key: str, source: str) -> Context:
     if not isinstance(given, Mapping) or not isinstance(given.get("text"), str):
         raise InputError(f"a passage under {key!r} has no 'text' string", source=source)
-    spans = tuple((int(start), int(end)) for start, end in given.get("answer_spans") or [])
-    for start, end in spans:
-        if not 0 <= start < end <= len(given["text"]):
+    text, title = given["text"], given.get("title")
+    if title is not None and not isinstance(title, str):
+        raise InputError(f"the title of a passage under {key!r} is not a string", source=source)
+    identity = given.get("passage_id") or given.get("psg_id") or ""
+    spans = _answer_spans(given.get("answer_spans") or [], text, source)
+    return Context(text, title or "", str(identity), spans)
+
+
+def _answer_spans(given: Any, text: str, source: str) -> tuple[tuple[int, int], ...]:
+    spans = []
+    for span in given if isinstance(given, list) else [given]:
+        if not isinstance(span, list) or [type(one) for one in span] != [int, int]:
             raise InputError(
-                f"answer span {start}–{end} lies outside its passage of {len(given['text'])} "
-                "characters",
+                f"'answer_spans' must be a list of pairs of whole numbers, [start, end]; found "
+                f"{str(span)[:60]}",
                 source=source,
             )
-    identity = given.get("passage_id") or given.get("psg_id") or ""
-    return Context(given["text"], given.get("title") or "", str(identity), spans)
+        start, end = span
+        if not 0 <= start < end <= len(text):
+            raise InputError(
+                f"answer span {start}–{end} lies outside its passage of {len(text)} characters",
+                source=source,
+            )
+        spans.append((start, end))
+    return tuple(spans)
 
 
 def _squad(articles: list[Any], path: Path) -> Iterator[TrainingSample | InputError]:
