@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import bm25s
@@ -113,12 +114,14 @@ def end_to_end(
         [Hit(Passage(str(r), pool[r][1], pool[r][0]), float(s)) for s, r in zip(*one, strict=True)]
         for one in zip(found, rows, strict=True)
     ]
-    answers = []
+    limit, answers = reader.settings.no_answer_below, []
+    reader.settings = replace(reader.settings, no_answer_below=0.0)  # SQuAD asks for an answer
     for start in range(0, len(questions), 64):
         part = slice(start, start + 64)
         answers += reader.answer_many([q.text for q in questions[part]], hits[part])
     given = [one[0].text if one else "" for one in answers]
-    return scores(given, questions) | {"answered": 100 * np.mean([bool(a) for a in answers])}
+    sure = [bool(one) and one[0].score >= limit for one in answers]
+    return scores(given, questions) | {f"at least {limit} sure": 100 * float(np.mean(sure))}
 
 
 def scores(given: Sequence[str], questions: Sequence[TestQuestion]) -> dict[str, float]:

@@ -16,9 +16,8 @@ from dpr.reading import ReadingSettings
 from dpr.settings import save_settings
 from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
 
-# Chosen on squad/validation and the held-out stories; see README.md.
 ENCODING = EncodingSettings(max_length=256)
-READING = ReadingSettings()
+READING = ReadingSettings()  # weights and threshold: choose.py
 
 
 def main() -> None:

@@ -34,3 +34,4 @@ done
   --batch-size 16 --passages 2 --max-length 192 --stride 64 --pack-tokens 2048
 
 "$python" "$here/finish.py" --run "$to" --to "$to/dpr-mini"
+"$python" "$here/choose.py" --data "$to/data" --model "$to/dpr-mini"

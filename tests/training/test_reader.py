@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,40 @@ def test_answers_are_found_between_word_boundaries_whatever_their_case() -> None
     assert [TEXT[a:b] for a, b in spans] == ["king", "king"]
     assert answer_spans(Context(TEXT, answers=((4, 7),)), ["king"]) == ((4, 7),)
     assert answer_spans(Context("a (b) c"), ["(b)", " "]) == ((2, 5),)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "found"),
+    [
+        ("东京是日本的首都。", "东京", ((0, 2),)),
+        ("东京是日本的首都。", "日本", ((3, 5),)),
+        ("首都は東京タワーの東京です", "東京", ((3, 5), (9, 11))),
+        ("日本のNHKは放送局", "nhk", ((3, 6),)),
+        ("NHK日本とNHKX日本", "nhk", ((0, 3),)),
+        ("1964年に開かれた", "1964年", ((0, 5),)),
+        ("在2019640年", "1964", ()),
+        ("abc東京def", "東京", ((3, 5),)),
+        ("abc東京def", "c東京", ()),
+        ("abc東京def", "東京d", ()),
+        ("\U00020000\U00020001", "\U00020001", ((1, 2),)),
+        ("서울은 수도이다", "서울", ()),
+    ],
+)
+def test_chinese_and_japanese_answers_need_no_word_boundary(
+    text: str, answer: str, found: tuple[tuple[int, int], ...]
+) -> None:
+    assert answer_spans(Context(text), [answer]) == found
+
+
+def test_answers_in_other_scripts_are_found_as_by_one_pattern() -> None:
+    rng = random.Random(0)
+    for _ in range(2000):
+        text = "".join(rng.choices("aAb .é_", k=12))
+        answer = "".join(rng.choices("ab .é", k=rng.randint(1, 4))).strip()
+        if answer:
+            pattern = rf"(?<!\w){re.escape(answer)}(?!\w)"
+            found = tuple(match.span() for match in re.finditer(pattern, text, re.IGNORECASE))
+            assert answer_spans(Context(text), [answer]) == found
 
 
 def test_token_spans_decode_to_the_answer(tokenizer: DPRReaderTokenizer) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
+from dpr.corpus.split import _CJK
 from dpr.evaluation.answers import exact_match, f1
 from dpr.models.dpr import DPRReader, pack
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
@@ -27,6 +28,12 @@ from dpr.training.samples import Context, TrainingSample
 from dpr.training.settings import ReaderSettings as ReaderSettings
 
 TokenSpan = tuple[int, int]
+
+# Where an answer may begin and end: between words, and beside a Chinese or Japanese character,
+# since those scripts set no words apart. Compiled once, because classes as wide as these are slow
+# to compile.
+_BEGIN = re.compile(rf"(?<![^\W{_CJK}])|(?=[{_CJK}])")
+_END = re.compile(rf"(?![^\W{_CJK}])|(?<=[{_CJK}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +55,29 @@ class ReaderRow:
 
 def answer_spans(context: Context, answers: Iterable[str]) -> tuple[tuple[int, int], ...]:
     """Character spans of the answers in a passage: those that the data gives, else every
-    occurrence of an answer string between word boundaries, whatever its case."""
+    occurrence of an answer string between word boundaries, whatever its case. Beside a Chinese or
+    Japanese character there is always a boundary."""
     if context.answers:
         return context.answers
     spans = [
-        match.span()
+        span
         for answer in dict.fromkeys(answers)
         if answer.strip()
-        for match in re.finditer(
-            rf"(?<!\w){re.escape(answer.strip())}(?!\w)", context.text, re.IGNORECASE
-        )
+        for span in _occurrences(answer.strip(), context.text)
     ]
     return tuple(dict.fromkeys(spans))
+
+
+def _occurrences(answer: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where the answer stands as whole words, from left to right, without overlaps."""
+    pattern = re.compile(re.escape(answer), re.IGNORECASE)
+    match = pattern.search(text)
+    while match:
+        start, end = match.span()
+        whole = _BEGIN.match(text, start) and _END.match(text, end)
+        if whole:
+            yield start, end
+        match = pattern.search(text, end if whole else start + 1)
 
 
 def token_spans(window: Window, spans: Iterable[tuple[int, int]]) -> tuple[TokenSpan, ...]:
