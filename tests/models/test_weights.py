@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -253,7 +254,15 @@ def test_the_fingerprint_of_a_folder_is_that_of_its_weights(tmp_path: Path) -> N
     )
 
 
-def test_what_is_written_is_readable_by_others(tmp_path: Path) -> None:
-    write_tensors(tmp_path, {"a": torch.zeros(2)}, "5GB")
-    (path,) = tmp_path.glob("*.safetensors")
-    assert path.stat().st_mode & 0o444 == 0o444
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_what_is_written_is_as_open_as_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_tensors(tmp_path, {"a": torch.zeros(2)}, "5GB")
+        write_tensors(tmp_path, {"a": torch.zeros(2), "b": torch.zeros(2)}, 1)
+    finally:
+        os.umask(before)
+    paths = list(tmp_path.iterdir())
+    assert len(paths) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {mode}

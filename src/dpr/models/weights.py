@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -209,8 +210,12 @@ def _split(tensors: Mapping[str, Tensor], limit: int) -> list[list[str]]:
 def _write_file(path: Path, tensors: dict[str, Tensor]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        # safetensors makes files that only their owner reads; these are as open as any new file.
+        temporary.unlink(missing_ok=True)
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         save_file(tensors, temporary, metadata={"format": "pt"})
-        temporary.chmod(0o644)  # it comes readable by its owner alone, unlike its config.json
+        temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
