@@ -96,6 +96,28 @@ def test_docx(tmp_path: Path) -> None:
     assert [document.title for document in read_documents(path)] == ["Declared"]
 
 
+def test_a_merged_cell_stands_once(tmp_path: Path) -> None:
+    docx = pytest.importorskip("docx")
+    path = tmp_path / "a.docx"
+    made = docx.Document()
+    table = made.add_table(rows=5, cols=3)
+    for first, last in (((0, 0), (0, 1)), ((0, 2), (1, 2)), ((2, 0), (3, 2))):
+        table.cell(*first).merge(table.cell(*last))
+    for place, text in {
+        (0, 0): "wide",
+        (0, 2): "high",
+        (1, 0): "same",
+        (1, 1): "same",
+        (2, 0): "both",
+        (4, 0): "same",
+        (4, 2): "end",
+    }.items():
+        table.cell(*place).text = text
+    made.save(str(path))
+    [document] = read_documents(path)
+    assert document.text == "wide\thigh\nsame\tsame\nboth\nsame\t\tend"
+
+
 def test_a_docx_that_is_none(tmp_path: Path) -> None:
     pytest.importorskip("docx")
     path = tmp_path / "a.docx"

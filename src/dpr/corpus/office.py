@@ -2,12 +2,14 @@
 
 Takes a path; gives its text, its headings (Word's heading styles; none for PDF) and its title.
 Pages of a PDF, and paragraphs of a Word file, are set apart by an empty line; the cells of a
-table by tabs. Offsets refer to the text that is given. Knows nothing of documents.
+table by tabs, a merged cell given once, where it begins. Offsets refer to the text that is given.
+Knows nothing of documents.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,17 @@ def read_docx(path: Path) -> tuple[str, list[Heading], str]:
 def _block(block: Any) -> tuple[str, int | None]:
     """The text of a paragraph or table, and the level of a heading (0: the title)."""
     if hasattr(block, "rows"):
-        rows = ("\t".join(cell.text for cell in row.cells) for row in block.rows)
-        return "\n".join(rows), None
+        return "\n".join(_rows(block)), None
     style = _HEADING_STYLE.fullmatch(block.style.name or "") if block.style else None
     return block.text, None if style is None else int(style[1] or 0)
+
+
+def _rows(table: Any) -> Iterator[str]:
+    """The text of each row that begins a cell. python-docx gives a merged cell again for every
+    column and row that it covers."""
+    met: set[Any] = set()
+    for row in table.rows:
+        new = {cell._tc: cell.text for cell in row.cells if cell._tc not in met}
+        met |= new.keys()
+        if new:
+            yield "\t".join(new.values())
