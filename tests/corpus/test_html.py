@@ -43,6 +43,21 @@ def test_what_a_reader_sees() -> None:
         ("<script>never closed <p>no</p>", "", []),
         ("<svg/>seen <svg><g></g>", "seen", []),
         ("<title>Never closed<body>x", None, []),
+        (
+            "<p>one</p><svg><path d='x'><p>two</p><h1>Three</h1>",
+            "one\n\ntwo\n\nThree",
+            ["Three"],
+        ),
+        ("<svg><g><svg><path><img>seen", "seen", []),
+        ("<div><svg><path></div>seen</svg>", "seen", []),
+        ("<p>a<svg><path></p>b", "a\n\nb", []),
+        ("<svg><text>no</text><style>no</style><a>no</a></svg>seen", "seen", []),
+        ("<svg><title>no</title><desc/><text>no</text></svg>seen", "seen", []),
+        ("<svg><foreignObject><div>no</div><p>no</foreignObject>no</svg>seen", "seen", []),
+        ("<svg><foreignObject><svg><p>no</p></foreignObject><b>seen", "seen", []),
+        ("<svg><font>no</font><font color='red'>seen", "seen", []),
+        ("<template><svg><p>no</p></template>seen", "seen", []),
+        ("<noscript><p>no</p><svg><p>no</noscript>seen", "seen", []),
     ],
 )
 def test_details(html: str, text: str | None, titles: list[str]) -> None:

@@ -24,6 +24,15 @@ _BLOCK_NAMES = (
 _BLOCKS = _HEADINGS | frozenset(_BLOCK_NAMES.split())
 _LINES = frozenset({"dd", "dt", "li", "option", "tr"})
 _CELLS = frozenset({"td", "th"})
+# The HTML standard's rules for foreign content: the tags that end an <svg> left open, and the parts
+# of an <svg> that hold HTML, in which they do not.
+_NO_SVG_NAMES = (
+    "b big blockquote body br center code dd div dl dt em embed head hr i img li listing menu meta "
+    "nobr ol p pre ruby s small span strong strike sub sup table tt u ul var"
+)
+_NO_SVG = _HEADINGS | frozenset(_NO_SVG_NAMES.split())
+_NO_SVG_FONT = frozenset({"color", "face", "size"})
+_HTML_IN_SVG = frozenset({"desc", "foreignobject", "title"})
 _BREAKS = ("", " ", "\n", "\n\n")
 _SPACE, _LINE, _PARAGRAPH = 1, 2, 3
 
@@ -43,8 +52,10 @@ class _Extractor(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._end_title()
+        if tag in _NO_SVG or (tag == "font" and not _NO_SVG_FONT.isdisjoint(dict(attrs))):
+            self._leave_svg()
         if self._hidden:
-            if tag in _HIDDEN:
+            if tag in _HIDDEN or (tag in _HTML_IN_SVG and "svg" in self._hidden):
                 self._hidden.append(tag)
         elif tag in _HIDDEN:
             self._hidden.append(tag)
@@ -61,13 +72,15 @@ class _Extractor(HTMLParser):
             self._pre += tag == "pre"
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _HIDDEN:  # <svg/> hides nothing, and no end tag will follow
-            self._end_title()
+        if tag in _HIDDEN or (tag in _HTML_IN_SVG and self._hidden):
+            self._end_title()  # <svg/> hides nothing, and no end tag will follow
         else:
             self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
         self._end_title()
+        if tag in _NO_SVG:
+            self._leave_svg()  # it ends what was opened before
         if self._hidden:
             if tag in self._hidden:
                 while self._hidden.pop() != tag:
@@ -98,6 +111,14 @@ class _Extractor(HTMLParser):
         super().close()
         self._end_title()
         self._end_heading()
+
+    def _leave_svg(self) -> None:
+        """End an <svg> that is open, unless a part of it that holds HTML is open too."""
+        if "svg" in self._hidden:
+            parts = (at for at, tag in enumerate(self._hidden, 1) if tag in _HTML_IN_SVG)
+            first = max(parts, default=0)
+            if "svg" in self._hidden[first:]:
+                del self._hidden[self._hidden.index("svg", first) :]
 
     def _append(self, text: str) -> None:
         apart = _BREAKS[self._break] if self.length else ""
