@@ -194,3 +194,12 @@ def test_real_squad(shared_data: Path) -> None:
     for sample in samples:
         context = sample.positives[0]
         assert {context.text[a:b] for a, b in context.answers} == set(sample.answers)
+
+
+def test_a_squad_question_that_is_no_string_is_refused(tmp_path: Path) -> None:
+    paragraph = {"context": "the king", "qas": [{"question": 7, "answers": []}]}
+    path = tmp_path / "squad.json"
+    data = {"data": [{"title": "t", "paragraphs": [paragraph]}]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(InputError, match=r"not SQuAD's layout.*no string"):
+        list(read_samples(path))

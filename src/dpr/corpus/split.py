@@ -31,11 +31,11 @@ SHORT_SECTION = 15
 Span = tuple[int, int]
 
 # Radicals, ideographic marks and numerals, kana, ideographs with their extensions.
-_CJK = (
+CJK = (
     r"\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     r"\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
-_COUNTED = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+_COUNTED = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
 
 
 @lru_cache(maxsize=32)
@@ -46,7 +46,7 @@ def _word_runs(size: int) -> re.Pattern[str]:
 
 @lru_cache(maxsize=32)
 def _counted_runs(size: int) -> re.Pattern[str]:
-    word = rf"(?:[{_CJK}]|[^\s{_CJK}]++)"
+    word = rf"(?:[{CJK}]|[^\s{CJK}]++)"
     return re.compile(rf"(?:{word}\s*+){{0,{size - 1}}}{word}")
 
 

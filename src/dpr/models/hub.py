@@ -103,7 +103,7 @@ def local_folder(name_or_path: str | os.PathLike[str], options: HubOptions) -> P
         raise CheckpointError(
             f"{name!r}: there is no such folder; a name has no NUL characters and is not empty"
         )
-    root = Path(name).expanduser()
+    root = Path(os.path.expanduser(name))  # noqa: PTH111 (Path.expanduser fails for no such user)
     if root.is_dir():
         folder = root / options.subfolder
         if folder.is_dir():

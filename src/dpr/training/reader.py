@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import nn
 
-from dpr.corpus.split import _CJK
+from dpr.corpus.split import CJK
 from dpr.evaluation.answers import exact_match, f1
 from dpr.models.dpr import DPRReader, pack
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
@@ -32,8 +32,8 @@ TokenSpan = tuple[int, int]
 # Where an answer may begin and end: between words, and beside a Chinese or Japanese character,
 # since those scripts set no words apart. Compiled once, because classes as wide as these are slow
 # to compile.
-_BEGIN = re.compile(rf"(?<![^\W{_CJK}])|(?=[{_CJK}])")
-_END = re.compile(rf"(?![^\W{_CJK}])|(?<=[{_CJK}])")
+_BEGIN = re.compile(rf"(?<![^\W{CJK}])|(?=[{CJK}])")
+_END = re.compile(rf"(?![^\W{CJK}])|(?<=[{CJK}])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,8 @@ def _squad(articles: list[Any], path: Path) -> Iterator[TrainingSample | InputEr
             for paragraph in article["paragraphs"]:
                 text = paragraph["context"]
                 for qa in paragraph["qas"]:
+                    if not isinstance(text, str) or not isinstance(qa["question"], str):
+                        raise TypeError("a context or question that is no string")
                     yield _squad_sample(qa, text, title, path)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"not SQuAD's layout: {error!r}", source=str(path)) from error
