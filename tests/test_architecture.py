@@ -25,6 +25,7 @@ ORDER = (
     ("errors",),
     ("records", "settings"),
     ("corpus", "tokens"),
+    ("questions",),
     ("models",),
     ("indexes",),
     ("evaluation",),
@@ -50,6 +51,7 @@ WITHOUT_TORCH: dict[str, set[str]] = {
     "shipped": set(),
     "corpus": set(),
     "tokens": {"numpy", "tokenizers"},
+    "questions": set(),
     "models.config": set(),
     "models.files": set(),
     "models.hub": set(),
@@ -68,7 +70,17 @@ DEPENDENCIES = {
     "torch",
     "typer",
 }
-EXTRAS = {"docx", "matplotlib", "pypdf"}
+EXTRAS = {
+    "bm25s",
+    "docx",
+    "ir_measures",
+    "jinja2",
+    "matplotlib",
+    "pypdf",
+    "regex",
+    "scipy",
+    "Stemmer",
+}
 
 NETWORK = {
     "aiohttp",

@@ -5,7 +5,8 @@ Takes and gives plain values only; knows nothing of files, models or the command
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,30 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and, where known, its accepted answers."""
+    """A question and, where known, its accepted answers.
+
+    ``unanswerable`` says that no passage answers it, as SQuAD 2.0 marks such questions; without it,
+    no answers means that none are known.
+    """
 
     id: str
     text: str
     answers: tuple[str, ...] = ()
+    unanswerable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """Questions with what is known of their answers and of the passages that answer them.
+
+    Attributes:
+        name: what reports call it.
+        judgements: question id -> id of a passage or document -> grade; above 0 is relevant.
+    """
+
+    name: str
+    questions: tuple[Question, ...]
+    judgements: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
