@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dpr.collection import BuildSettings, Collection
+from dpr.collection import Collection
 from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import CheckpointError, CollectionError, MismatchError
 from dpr.models import DPRQuestionEncoder
@@ -17,7 +15,6 @@ from dpr.pipeline import Pipeline, index
 from dpr.pipeline import open as open_pipeline
 from dpr.reading import ReadingSettings
 from dpr.records import Document, Question
-from dpr.shipped import find_models
 from dpr.tokens import DPRQuestionEncoderTokenizer
 
 READING = ReadingSettings(no_answer_below=0.0)
@@ -124,45 +121,12 @@ def test_a_model_without_reader_searches_and_refuses_to_answer(
         assert pipeline.ask("who").hits
 
 
-def test_what_was_skipped_and_cut_is_told(tiny_model: Path, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "a.txt").write_text("the king " * 400, encoding="utf-8")
-    (source / "b.txt").write_text("", encoding="utf-8")
-    done: list[int] = []
-    indexed = index(
-        source,
-        tmp_path / "c",
-        model=str(tiny_model),
-        split="none",
-        build=BuildSettings(dtype="float32"),
-        progress=done.append,
-    )
-    assert indexed.manifest.rows == 1
-    assert indexed.manifest.dtype == "float32"
-    assert indexed.problems.count == 1
-    assert indexed.truncated == 1
-    assert done[-1] == 1
-    made_from = indexed.manifest.made_from
-    assert made_from["split"] == "none"
-    assert made_from["model"] == str(tiny_model)
-
-
 def test_places_may_be_paths_and_a_reader_one_level_down(tiny_model: Path, tmp_path: Path) -> None:
     index(DOCUMENTS, tmp_path / "c", model=tiny_model)
     with Pipeline.open(
         tmp_path / "c", model=tiny_model, reader=tiny_model, settings=READING
     ) as pipeline:
         assert pipeline.ask("who lives in castle 3").answers
-
-
-def test_a_reader_that_is_not_there_is_met_before_encoding(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    names = find_models(str(tiny_model))
-    with pytest.raises(CheckpointError, match="absent"):
-        index(DOCUMENTS, tmp_path / "c", model=replace(names, reader=str(tmp_path / "absent")))
-    assert not (tmp_path / "c").exists()
 
 
 def test_a_model_that_is_gone_is_named_with_what_to_do(tiny_model: Path, tmp_path: Path) -> None:
@@ -172,23 +136,3 @@ def test_a_model_that_is_gone_is_named_with_what_to_do(tiny_model: Path, tmp_pat
     with pytest.raises(CheckpointError, match=r"made with, '.*model', is no longer there.*--model"):
         Pipeline.open(tmp_path / "c")
     Pipeline.open(tmp_path / "c", model=tmp_path / "elsewhere").close()
-
-
-def test_what_was_truncated_before_a_stop_is_counted(tiny_model: Path, tmp_path: Path) -> None:
-    documents = [Document(f"d{n}", "the king " * 400, "") for n in range(4)]
-
-    def interrupted() -> Iterator[Document]:
-        yield from documents[:3]
-        raise KeyboardInterrupt
-
-    options = {
-        "to": tmp_path / "c",
-        "model": tiny_model,
-        "split": "none",
-        "build": BuildSettings(shard_size=1),
-    }
-    with pytest.raises(KeyboardInterrupt):
-        index(interrupted(), **options)
-    resumed = index(documents, **options)
-    assert resumed.truncated == 4
-    assert resumed.manifest == index(documents, **options | {"to": tmp_path / "whole"}).manifest

@@ -1,0 +1,141 @@
+"""Documents to a collection.
+
+Takes the name of a source, or documents; a model; settings. Gives a folder. Wires corpus, encoder
+and collection together and holds no logic of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dpr.collection import BuildSettings, Manifest, build_collection
+from dpr.corpus import (
+    Problems,
+    SourceSettings,
+    SplitSettings,
+    read_passages,
+    split_document,
+)
+from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
+from dpr.models.config import DPRConfig
+from dpr.pipeline.models import Model, lasting, model_names
+from dpr.records import Document, Passage
+from dpr.shipped import DEFAULT, ModelNames
+
+Source = str | os.PathLike[str] | Iterable[Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What indexing gives: the manifest, and what was met on the way."""
+
+    manifest: Manifest
+    problems: Problems
+
+    @property
+    def truncated(self) -> int:
+        """Passages of which the encoder read only the first part; see ``EncodingSettings``."""
+        return self.manifest.truncated
+
+
+def index(
+    source: Source,
+    to: str | os.PathLike[str],
+    *,
+    model: Model = DEFAULT,
+    split: str | SplitSettings = "words:100",
+    reading: SourceSettings | None = None,
+    build: BuildSettings | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Indexed:
+    """Makes a collection of documents, or goes on with one that was interrupted.
+
+    Args:
+        source: a folder, file, table, the word ``pydoc`` (see ``dpr.corpus``), or documents.
+        to: the folder of the collection.
+        model: the name of a shipped model, a folder that training made, or the places of both
+            towers.
+        split: how documents become passages: ``words:100``, ``sentences``, ``paragraphs``,
+            ``none``.
+        reading: how the source is read, and what to do about malformed parts of it.
+        build: how vectors are stored and how much a kill may lose.
+        progress: called with the number of passages done so far.
+
+    Raises:
+        InputError, SettingsError, CheckpointError, CollectionError: see ``dpr.errors``.
+    """
+    cut = SplitSettings.parse(split) if isinstance(split, str) else split
+    reading = reading or SourceSettings()
+    names = model_names(model)
+    if names.reader:
+        DPRConfig.from_pretrained(names.reader)  # a reader that is not there is met before encoding
+    problems = Problems()
+    passages = source_passages(source, reading, cut, problems)
+    context = ContextEncoder.from_pretrained(names.context)
+    question = QuestionEncoder.from_pretrained(names.question)
+    telling = _Telling(context, progress) if progress else None
+    manifest = build_collection(
+        passages,
+        telling or context,
+        os.fspath(to),
+        build or BuildSettings(),
+        question_fingerprint=question.fingerprint,
+        made_from={
+            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else "documents",
+            "reading": _reading(reading),
+            "split": str(cut),
+            "model": lasting(model if isinstance(model, ModelNames) else os.fspath(model)),
+        },
+        progress=telling.shard_done if telling else None,
+    )
+    return Indexed(manifest, problems)
+
+
+class _Telling:
+    """An encoder that tells of passages as they are encoded, not only shard by shard."""
+
+    def __init__(self, encoder: ContextEncoder, tell: Callable[[int], None]) -> None:
+        self._encoder = encoder
+        self._tell = tell
+        self._done = 0
+        self.dim, self.fingerprint, self.settings = (
+            encoder.dim,
+            encoder.fingerprint,
+            encoder.settings,
+        )
+
+    def shard_done(self, done: int) -> None:
+        """What the builder tells: passages that are durable."""
+        self._done = done
+        self._tell(done)
+
+    @property
+    def truncated(self) -> int:
+        return self._encoder.truncated
+
+    def encode(self, passages: Sequence[Passage]) -> Vectors:
+        done = self._done
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            self._tell(done)
+
+        return self._encoder.encode(passages, tell)
+
+
+def _reading(settings: SourceSettings) -> dict[str, Any]:
+    """What the manifest keeps of how a source was read. Not what malformed parts of it led to: a
+    build that stopped at one must be able to go on by skipping it."""
+    return {name: value for name, value in asdict(settings).items() if name != "on_error"}
+
+
+def source_passages(
+    source: Source, reading: SourceSettings, cut: SplitSettings, problems: Problems
+) -> Iterator[Passage]:
+    if isinstance(source, str | os.PathLike):
+        return read_passages(source, reading, cut, problems)
+    return (passage for document in source for passage in split_document(document, cut))

@@ -1,0 +1,48 @@
+"""What users call a model, and the places that go with it.
+
+Takes names, folders and collections; gives ``ModelNames``. Loads no weights.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from dpr.collection import read_manifest
+from dpr.errors import CheckpointError
+from dpr.shipped import DEFAULT, ModelNames, find_models, find_reader
+
+Model = str | os.PathLike[str] | ModelNames
+
+
+def model_names(model: Model) -> ModelNames:
+    """The places under a name; a reader's is looked up as ``find_reader`` does."""
+    if isinstance(model, ModelNames):
+        return replace(model, reader=find_reader(model.reader)) if model.reader else model
+    return find_models(os.fspath(model))
+
+
+def made_with(folder: str) -> ModelNames:
+    """The models that a collection was made with."""
+    model = read_manifest(folder).made_from.get("model", DEFAULT)
+    if isinstance(model, dict):
+        return ModelNames(**model)
+    try:
+        return find_models(model)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder}: the model that it was made with, {model!r}, is no longer there; say "
+            "where it is now (--model, or model=)"
+        ) from error
+
+
+def lasting(model: str | ModelNames) -> str | dict[str, str]:
+    """What the manifest keeps of the model: folders as absolute paths, for any later place."""
+
+    def place(name: str) -> str:
+        return str(Path(name).resolve()) if name and Path(name).is_dir() else name
+
+    if isinstance(model, str):
+        return place(model)
+    return {key: place(name) for key, name in model.to_dict().items()}
