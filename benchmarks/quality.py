@@ -3,8 +3,8 @@
     python benchmarks/quality.py --data DIR --model dpr-mini --minilm DIR [--json FILE]
 
 Rows: BM25 (bm25s, English stemmer and stop words, k1 0.9, b 0.4, title + text), MiniLM as it comes
-(mean pooling, cosine; the start of dpr-mini before any training of ours), and the model. Then the
-reader: EM and F1 given the gold paragraph, and end to end over the pool.
+(mean pooling, cosine, "title. text"; the start of dpr-mini before any training of ours), and the
+model. Then the reader: EM and F1 given the gold paragraph, and end to end over the pool.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def main() -> None:
     rows: Rows = report["retrieval"]
     rows["BM25"] = {name: summary(ranks) for name, ranks in bm25(pool, tests).items()}
     if args.minilm:
-        passages = mean_pooled(args.minilm, [f"{title} {text}" for title, text in pool])
+        passages = mean_pooled(args.minilm, [f"{title}. {text}" for title, text in pool])
         ranks = dense_ranks(mean_pooled(args.minilm, asked), passages, pool, tests)
         rows["MiniLM, mean"] = {name: summary(one) for name, one in ranks.items()}
     for model in args.model or ["dpr-mini"]:
