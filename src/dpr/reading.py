@@ -206,6 +206,13 @@ class Reader:
         self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
     ) -> list[tuple[Answer, ...]]:
         """The answers to each question, from its hits; all are read in shared batches."""
+        return [combine(one, self.settings) for one in self.read_hits(questions, hits)]
+
+    def read_hits(
+        self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
+    ) -> list[list[tuple[Hit, Reading]]]:
+        """The readings of each question's first ``settings.passages`` hits, for ``combine``: hits
+        in their order, a long one several times (a reading for each window)."""
         read = [list(one[: self.settings.passages]) for one in hits]
         rows = [(number, hit) for number, found in enumerate(read) for hit in found]
         readings = self.read(
@@ -213,11 +220,11 @@ class Reader:
             [hit.passage.title for _, hit in rows],
             [hit.passage.text for _, hit in rows],
         )
-        grouped: dict[int, list[tuple[Hit, Reading]]] = defaultdict(list)
+        grouped: list[list[tuple[Hit, Reading]]] = [[] for _ in questions]
         for reading in readings:
             number, hit = rows[reading.item]
             grouped[number].append((hit, reading))
-        return [combine(grouped[number], self.settings) for number in range(len(questions))]
+        return grouped
 
 
 def combine(
