@@ -15,10 +15,11 @@ from typing import Annotated
 import typer
 
 from dpr.cli import terminal
-from dpr.cli.questions import batches, read_questions
 from dpr.cli.shapes import asked_shape
 from dpr.cli.show import show_asked
+from dpr.corpus.lines import open_bytes
 from dpr.errors import InputError
+from dpr.questions import batches, read_questions
 from dpr.records import Asked, Question
 
 QuestionText = Annotated[
@@ -83,7 +84,7 @@ def _streamed(file: Path | None) -> Iterator[Question]:
     if file is None or str(file) == "-":
         yield from read_questions(sys.stdin.buffer, "stdin")
         return
-    with file.open("rb") as stream:
+    with open_bytes(file) as stream:
         yield from read_questions(stream, str(file))
 
 
