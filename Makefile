@@ -12,17 +12,20 @@ BENCH ?= $(shell grep -l __main__ benchmarks/*.py)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PEERS := .venv-peers
+PYTEST := $(BIN)/python -m pytest --ignore=tests/peers
 BUILT_FROM := pyproject.toml constraints.txt hatch_build.py
 
 # Two runs of pip in one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test check peers bench clean
 
 help:
 	@echo "make install   an editable install with everything for development, in $(VENV)"
 	@echo "make demo      builds the demo's collection and asks it questions"
 	@echo "make test      the tests"
 	@echo "make check     format, lint, types, architecture, tests: what CI runs"
+	@echo "make peers     answer measures against Pyserini's and Transformers', in $(PEERS)"
 	@echo "make bench     the benchmarks, one after the other"
 	@echo "make clean     removes what the other targets made, $(VENV) included"
 
@@ -32,20 +35,23 @@ demo: $(VENV)/.installed
 	$(BIN)/dpr demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_public_names.py
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+peers: $(VENV)/.installed-dev $(PEERS)/.installed
+	$(BIN)/python -m pytest tests/peers
 
 bench: $(VENV)/.installed-dev
 	set -e; for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks recipes -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say that nothing which decides the installation changed since it was made. They lie
@@ -59,4 +65,11 @@ $(VENV)/.installed: $(BUILT_FROM)
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --no-build-isolation --editable '.[dev]'
+	touch $@
+
+# What is compared with has an environment of its own: its packages go with no others.
+$(PEERS)/.installed: tests/peers/requirements.txt
+	$(PYTHON) -m venv --clear $(PEERS)
+	echo '*' > $(PEERS)/.gitignore
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@

@@ -34,6 +34,7 @@ ORDER = (
     ("reading",),
     ("training",),
     ("shipped",),
+    ("interchange",),
     ("pipeline",),
     ("demo",),
     ("serve",),
@@ -78,7 +79,6 @@ EXTRAS = {
     "matplotlib",
     "pypdf",
     "regex",
-    "scipy",
     "Stemmer",
 }
 
