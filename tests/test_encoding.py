@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
-from dpr.errors import SettingsError
-from dpr.models import DPRConfig, DPRContextEncoder
-from dpr.records import Passage
+from dpr.errors import InputError, SettingsError
+from dpr.models import DPRConfig, DPRContextEncoder, DPRQuestionEncoder
+from dpr.records import Passage, Question
 from dpr.settings import save_settings
+from dpr.shipped import find_models
 from dpr.tokens import DPRContextEncoderTokenizer, passage_ids
 
 PASSAGES = [
@@ -106,3 +107,109 @@ def test_settings_outside_what_is_allowed(tiny_model: Path) -> None:
         EncodingSettings(max_length=4)
     with pytest.raises(SettingsError, match="512 positions"):
         QuestionEncoder.from_pretrained(tiny_model / "encoder", EncodingSettings(max_length=513))
+
+
+# What the fingerprints of dpr-mini have been since it is shipped: collections are opened by them.
+SHIPPED = {
+    QuestionEncoder: "0fcfe455d3c55e3f9e94ef6ad936fb0c95962800ebd9d20ae253b936e3d728b4",
+    ContextEncoder: "48f598e2104f7fa47c81770f4bf0a077b7e63c4ee8682d986c9f03c2251caf51",
+}
+
+
+@pytest.mark.slow
+def test_the_shipped_models_fingerprints_stay() -> None:
+    place = find_models().question
+    for kind, expected in SHIPPED.items():
+        assert kind.from_pretrained(place).fingerprint == expected
+
+
+def test_mean_pooling_and_length_one_equal_the_plain_way(tiny_model: Path) -> None:
+    settings = EncodingSettings(pooling="mean", normalize=True, prompt="query: ")
+    encoder = QuestionEncoder.from_pretrained(tiny_model / "encoder", settings)
+    asked = ["who wrote the tale?", "what is the king " * 9]
+    vectors = encoder.encode(asked)
+    model = DPRQuestionEncoder.from_pretrained(tiny_model / "encoder")
+    for question, vector in zip(asked, vectors, strict=True):
+        ids = encoder.tokenizer(f"query: {question}")["input_ids"]
+        with torch.no_grad():
+            out = model(torch.tensor([ids]), output_hidden_states=True)
+        mean = out.hidden_states[-1][0].mean(0)
+        assert np.allclose(vector, mean / mean.norm(), atol=1e-5)
+
+
+def test_a_prompt_stands_before_what_is_read_first(tiny_model: Path) -> None:
+    plain = ContextEncoder.from_pretrained(tiny_model / "encoder")
+    settings = EncodingSettings(prompt="passage: ")
+    prompted = ContextEncoder.from_pretrained(tiny_model / "encoder", settings)
+    given = [Passage("1", "the king", "tale"), Passage("2", "the king")]
+    meant = [Passage("1", "the king", "passage: tale"), Passage("2", "passage: the king")]
+    assert np.array_equal(prompted.encode(given), plain.encode(meant))
+
+
+def test_apostrophes_of_questions_are_plain_where_the_model_was_trained_so(
+    tiny_model: Path,
+) -> None:
+    place = tiny_model / "encoder"
+    usual = QuestionEncoder.from_pretrained(place)
+    literal = QuestionEncoder.from_pretrained(place, EncodingSettings(plain_apostrophes=False))
+    typographic, plain = ["the king’s castle"], ["the king's castle"]
+    assert np.array_equal(usual.encode(typographic), usual.encode(plain))
+    assert np.array_equal(literal.encode(plain), usual.encode(plain))
+    assert not np.allclose(literal.encode(typographic), literal.encode(plain), atol=1e-4)
+
+
+def test_each_new_setting_is_in_the_fingerprint_and_only_where_it_differs(
+    tiny_model: Path,
+) -> None:
+    place = tiny_model / "encoder"
+    assert set(QuestionEncoder.from_pretrained(place).settings) == {
+        *("tower", "max_length", "dtype", "dim")
+    }
+    changes: list[dict[str, object]] = [
+        *({}, {"pooling": "mean"}, {"normalize": True}, {"prompt": "query: "}),
+        {"plain_apostrophes": False},
+    ]
+    encoders = [
+        QuestionEncoder.from_pretrained(place, EncodingSettings(**one))  # type: ignore[arg-type]
+        for one in changes
+    ]
+    assert len({encoder.fingerprint for encoder in encoders}) == len(changes)
+    for change, encoder in zip(changes, encoders, strict=True):
+        assert change.items() <= encoder.settings.items()
+
+
+def test_rows_and_records_are_encoded_as_texts_are(tiny_model: Path) -> None:
+    question = QuestionEncoder.from_pretrained(tiny_model / "encoder")
+    text = "who is the king?"
+    for asked in (Question("7", text), {"text": text}, {"question": text}, {"query": text}):
+        assert np.array_equal(question.encode([asked]), question.encode([text]))
+    context = ContextEncoder.from_pretrained(tiny_model / "encoder")
+    rows = [{"title": "tale", "text": "one two"}, {"title": None, "text": "six"}, {"text": "ten"}]
+    passages = [Passage("1", "one two", "tale"), Passage("2", "six"), Passage("3", "ten")]
+    assert np.array_equal(context.encode(rows), context.encode(passages))
+    assert np.array_equal(context.encode(iter(["six"])), context.encode(passages[1:2]))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ("one text", r"questions is 'one text' \(str\); give a list, also for one"),
+        ({"train": ["a"], "test": ["b"]}, "mapping with the keys train, test; .* one split"),
+        ([{"id": "1"}], "a question is a row with the keys id; .* under text, question, query"),
+        ([7], r"a question is 7 \(int\)"),
+    ],
+)
+def test_what_is_no_question_is_named(items: object, message: str, tiny_model: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        QuestionEncoder.from_pretrained(tiny_model / "encoder").encode(items)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("item", [{"title": "a"}, {"title": 3, "text": "b"}, 7, None, ("a", "b")])
+def test_what_is_no_passage_is_named(item: object, tiny_model: Path) -> None:
+    with pytest.raises(InputError, match="a passage is "):
+        ContextEncoder.from_pretrained(tiny_model / "encoder").encode([item])  # type: ignore[list-item]
+
+
+def test_an_unknown_pooling() -> None:
+    with pytest.raises(SettingsError, match="pooling='max'; allowed are 'cls' and 'mean'"):
+        EncodingSettings(pooling="max")  # type: ignore[arg-type]

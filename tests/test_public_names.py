@@ -21,6 +21,22 @@ NAMES = [
     "Pipeline",
     "index",
     "open",
+    # how good it is
+    "EvaluationSettings",
+    "evaluate",
+    "report",
+    # questions, judgements and runs
+    "read_judgements",
+    "read_question_set",
+    "read_results",
+    "read_run",
+    "write_judgements",
+    "write_question_set",
+    "write_results",
+    "write_run",
+    # beside other libraries
+    "DualEncoder",
+    "export_sentence_transformers",
     # records
     "Answer",
     "Asked",
@@ -28,6 +44,7 @@ NAMES = [
     "Hit",
     "Passage",
     "Question",
+    "QuestionSet",
     "Section",
     # errors
     "CheckpointError",

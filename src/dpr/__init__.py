@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from dpr.errors import MismatchError as MismatchError
     from dpr.errors import MissingExtraError as MissingExtraError
     from dpr.errors import SettingsError as SettingsError
+    from dpr.interchange.dual import DualEncoder as DualEncoder
+    from dpr.interchange.exporting import (
+        export_sentence_transformers as export_sentence_transformers,
+    )
     from dpr.models import DPRConfig as DPRConfig
     from dpr.models import DPRContextEncoder as DPRContextEncoder
     from dpr.models import DPRContextEncoderOutput as DPRContextEncoderOutput
@@ -39,9 +43,20 @@ if TYPE_CHECKING:
     from dpr.models import DPRQuestionEncoderOutput as DPRQuestionEncoderOutput
     from dpr.models import DPRReader as DPRReader
     from dpr.models import DPRReaderOutput as DPRReaderOutput
+    from dpr.pipeline import EvaluationSettings as EvaluationSettings
     from dpr.pipeline import Pipeline as Pipeline
+    from dpr.pipeline import evaluate as evaluate
     from dpr.pipeline import index as index
     from dpr.pipeline import open as open
+    from dpr.pipeline import report as report
+    from dpr.questions import read_judgements as read_judgements
+    from dpr.questions import read_question_set as read_question_set
+    from dpr.questions import read_results as read_results
+    from dpr.questions import read_run as read_run
+    from dpr.questions import write_judgements as write_judgements
+    from dpr.questions import write_question_set as write_question_set
+    from dpr.questions import write_results as write_results
+    from dpr.questions import write_run as write_run
     from dpr.reading import Reader as Reader
     from dpr.reading import ReadingSettings as ReadingSettings
     from dpr.records import Answer as Answer
@@ -50,6 +65,7 @@ if TYPE_CHECKING:
     from dpr.records import Hit as Hit
     from dpr.records import Passage as Passage
     from dpr.records import Question as Question
+    from dpr.records import QuestionSet as QuestionSet
     from dpr.records import Section as Section
     from dpr.shipped import ModelNames as ModelNames
     from dpr.tokens import BatchEncoding as BatchEncoding
@@ -93,7 +109,9 @@ _WHERE = {
     "DPRReaderTokenizerFast": "tokens",
     "DPRSpanPrediction": "tokens",
     "Document": "records",
+    "DualEncoder": "interchange.dual",
     "EncodingSettings": "encoding",
+    "EvaluationSettings": "pipeline",
     "Hit": "records",
     "InputError": "errors",
     "MismatchError": "errors",
@@ -103,17 +121,29 @@ _WHERE = {
     "Pipeline": "pipeline",
     "Question": "records",
     "QuestionEncoder": "encoding",
+    "QuestionSet": "records",
     "Reader": "reading",
     "ReadingSettings": "reading",
     "Section": "records",
     "SettingsError": "errors",
     "SourceSettings": "corpus",
     "SplitSettings": "corpus",
+    "evaluate": "pipeline",
+    "export_sentence_transformers": "interchange.exporting",
     "index": "pipeline",
     "open": "pipeline",
     "read_documents": "corpus",
+    "read_judgements": "questions",
     "read_passages": "corpus",
+    "read_question_set": "questions",
+    "read_results": "questions",
+    "read_run": "questions",
+    "report": "pipeline",
     "split_document": "corpus",
+    "write_judgements": "questions",
+    "write_question_set": "questions",
+    "write_results": "questions",
+    "write_run": "questions",
 }
 
 __all__ = sorted([*_WHERE, "__version__"])

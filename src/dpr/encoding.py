@@ -1,7 +1,7 @@
 """Text to vectors, in bulk and one at a time: a tokenizer, a model and their settings as one thing.
 
-Takes strings or passages, gives float32 arrays. Sorts by length, packs by token budget and spends
-no operation on padding. Knows nothing of collections or indexes.
+Takes strings or passages, or rows that hold them, gives float32 arrays. Sorts by length, packs by
+token budget and spends no operation on padding. Knows nothing of collections or indexes.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from dpr.errors import SettingsError
+from dpr.errors import InputError, SettingsError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, pack
-from dpr.records import Passage
+from dpr.records import Passage, Question
 from dpr.settings import load_settings
 from dpr.tokens import (
     DPRContextEncoderTokenizer,
@@ -34,6 +34,8 @@ from dpr.tokens.batching import token_batches
 
 SETTINGS_NAME = "encoding.json"
 Vectors = npt.NDArray[np.float32]
+Pooling = Literal["cls", "mean"]
+QUESTION_KEYS = ("text", "question", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,32 @@ class EncodingSettings:
     Attributes:
         max_length: tokens of a text that are encoded, special tokens included; the rest is cut.
         batch_tokens: tokens encoded at once. Small batches stay in a CPU's caches.
+        pooling: ``cls``, the vector of the first token, as DPR's models are trained; ``mean``, of
+            all tokens, special tokens included, for encoders of others that are trained so.
+        normalize: vectors of length 1, whose inner product is the cosine.
+        prompt: what every text is preceded by, for encoders of others that are trained so.
+        plain_apostrophes: a typographic apostrophe in a question is read as a plain one, as DPR's
+            models are trained.
     """
 
     max_length: int = 256
     batch_tokens: int = 1536
+    pooling: Pooling = "cls"
+    normalize: bool = False
+    prompt: str = ""
+    plain_apostrophes: bool = True
 
     def __post_init__(self) -> None:
+        if self.pooling not in get_args(Pooling):
+            allowed = " and ".join(map(repr, get_args(Pooling)))
+            raise SettingsError(f"pooling={self.pooling!r}; allowed are {allowed}")
         if self.max_length < 8:
             raise SettingsError(f"max_length={self.max_length}; give at least 8 tokens")
         if self.batch_tokens < 1:
             raise SettingsError(f"batch_tokens={self.batch_tokens}; give at least 1")
+
+
+_USUAL = EncodingSettings()
 
 
 class _Encoder:
@@ -76,8 +94,7 @@ class _Encoder:
         self.model = model.eval()
         self.tokenizer = tokenizer
         limit = model.config.max_position_embeddings
-        usual = EncodingSettings()
-        self._settings = settings or replace(usual, max_length=min(usual.max_length, limit))
+        self._settings = settings or replace(_USUAL, max_length=min(_USUAL.max_length, limit))
         if self._settings.max_length > limit:
             raise SettingsError(
                 f"max_length={self._settings.max_length}; the model has {limit} positions"
@@ -116,7 +133,18 @@ class _Encoder:
             "max_length": self._settings.max_length,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "dim": self.dim,
+            # Only where they differ from DPR's own: fingerprints of its models stay as they are.
+            **{
+                name: value
+                for name in ("pooling", "normalize", "prompt", "plain_apostrophes")
+                if (value := getattr(self._settings, name)) != getattr(_USUAL, name)
+            },
         }
+
+    @property
+    def encoding(self) -> EncodingSettings:
+        """The settings as they were given or found."""
+        return self._settings
 
     @property
     def fingerprint(self) -> str:
@@ -141,11 +169,20 @@ class _Encoder:
         vectors = np.empty((len(ids), self.dim), dtype=np.float32)
         with torch.inference_mode():
             for batch in token_batches([len(one) for one in ids], self._settings.batch_tokens):
-                out = self.model.encode_packed(*pack([ids[i] for i in batch], self.model.device))
+                out = self._pooled([ids[i] for i in batch])
                 vectors[batch] = out.float().cpu().numpy()
                 if progress is not None:
                     progress(len(batch))
         return vectors
+
+    def _pooled(self, ids: list[Sequence[int]]) -> torch.Tensor:
+        tokens, layout = pack(ids, self.model.device)
+        if self._settings.pooling == "cls":
+            out = self.model.encode_packed(tokens, layout)
+        else:
+            states = self.model.stack(tokens, layout).last.split([len(one) for one in ids])
+            out = self.model.encoder.pool(torch.stack([one.mean(0) for one in states]))
+        return torch.nn.functional.normalize(out) if self._settings.normalize else out
 
 
 class QuestionEncoder(_Encoder):
@@ -156,9 +193,23 @@ class QuestionEncoder(_Encoder):
     tokenizer_class = DPRQuestionEncoderTokenizer
     bulk = False
 
-    def encode(self, questions: Sequence[str]) -> Vectors:
-        """Vectors (n, dim), in the order given."""
-        return self.encode_ids(question_ids(self.tokenizer, questions, self._settings.max_length))
+    def encode(
+        self,
+        questions: Iterable[str | Question | Mapping[str, Any]],
+        progress: Callable[[int], None] | None = None,
+    ) -> Vectors:
+        """Vectors (n, dim), in the order given.
+
+        Raises:
+            InputError: not a list or other iterable of questions, see :func:`question_text`.
+        """
+        length, prompt = self._settings.max_length, self._settings.prompt
+        texts = [prompt + question_text(one) for one in _items(questions, "questions")]
+        if self._settings.plain_apostrophes:
+            ids = question_ids(self.tokenizer, texts, length)
+        else:
+            ids, _ = passage_ids(self.tokenizer, [""] * len(texts), texts, length)
+        return self.encode_ids(ids, progress)
 
 
 class ContextEncoder(_Encoder):
@@ -171,17 +222,84 @@ class ContextEncoder(_Encoder):
     truncated = 0
 
     def encode(
-        self, passages: Sequence[Passage], progress: Callable[[int], None] | None = None
+        self,
+        passages: Iterable[Passage | str | Mapping[str, Any]],
+        progress: Callable[[int], None] | None = None,
     ) -> Vectors:
-        """Vectors (n, dim), in the order given; ``truncated`` counts the texts that were cut."""
+        """Vectors (n, dim), in the order given; ``truncated`` counts the texts that were cut.
+
+        Raises:
+            InputError: not a list or other iterable of passages, see :func:`title_and_text`.
+        """
+        pairs = [title_and_text(one) for one in _items(passages, "passages")]
+        if prompt := self._settings.prompt:  # before what is read first
+            pairs = [(prompt + a, b) if a else ("", prompt + b) for a, b in pairs]
         ids, truncated = passage_ids(
             self.tokenizer,
-            [passage.title for passage in passages],
-            [passage.text for passage in passages],
+            [title for title, _ in pairs],
+            [text for _, text in pairs],
             self._settings.max_length,
         )
         self.truncated += truncated
         return self.encode_ids(ids, progress)
+
+
+def question_text(item: object) -> str:
+    """The text of a question: a string, a ``Question``, or a row with ``text``, ``question`` or
+    ``query``.
+
+    Raises:
+        InputError: none of these.
+    """
+    text = item.text if isinstance(item, Question) else item
+    if isinstance(item, Mapping):
+        text = next((item[key] for key in QUESTION_KEYS if key in item), None)
+    if not isinstance(text, str):
+        raise InputError(
+            f"a question is {_shown(item)}; give a text, a Question, or a row with a text under "
+            f"{', '.join(QUESTION_KEYS)}"
+        )
+    return text
+
+
+def title_and_text(item: object) -> tuple[str, str]:
+    """Title ("" for none) and text of a passage: a ``Passage`` or anything else with such
+    attributes, a row with ``text`` and perhaps ``title``, or a text without a title.
+
+    Raises:
+        InputError: none of these.
+    """
+    if isinstance(item, str):
+        return "", item
+    if isinstance(item, Mapping):
+        title, text = item.get("title"), item.get("text")
+    else:
+        title, text = getattr(item, "title", None), getattr(item, "text", None)
+    title = "" if title is None else title
+    if not isinstance(title, str) or not isinstance(text, str):
+        raise InputError(
+            f"a passage is {_shown(item)}; give a Passage, a text, or a row with a text under "
+            "'text' and perhaps one under 'title'"
+        )
+    return title, text
+
+
+def _items(items: Iterable[Any], what: str) -> list[Any]:
+    """A list of what was given; refuses what would be taken apart in silence."""
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
+        raise InputError(f"{what} is {_shown(items)}; give a list, also for one")
+    if isinstance(items, Mapping):
+        raise InputError(
+            f"{what} is a mapping with the keys {', '.join(map(str, list(items)[:5]))}; give a "
+            "list (of a dataset with splits, one split)"
+        )
+    return list(items)
+
+
+def _shown(item: object) -> str:
+    if isinstance(item, Mapping):
+        return f"a row with the keys {', '.join(map(str, item)) or '(none)'}"
+    return f"{repr(item)[:60]} ({type(item).__name__})"
 
 
 def tokenizer_fingerprint(tokenizer: DPRTokenizer) -> str:

@@ -14,8 +14,10 @@ import typer
 from dpr.cli.ask import ask
 from dpr.cli.convert import convert
 from dpr.cli.demo import demo
+from dpr.cli.evaluate import evaluate
 from dpr.cli.index import index
 from dpr.cli.info import info
+from dpr.cli.report import report
 from dpr.cli.running import Commands
 from dpr.cli.search import search
 from dpr.cli.train import train
@@ -62,6 +64,8 @@ app.command(rich_help_panel="Documents and questions")(index)
 app.command(rich_help_panel="Documents and questions")(ask)
 app.command(rich_help_panel="Documents and questions")(search)
 app.command(rich_help_panel="Documents and questions")(demo)
+app.command(rich_help_panel="How good it is")(evaluate)
+app.command(rich_help_panel="How good it is")(report)
 app.add_typer(train, name="train", rich_help_panel="Models")
 app.command(rich_help_panel="Models")(convert)
 app.command(rich_help_panel="Looking after them")(info)

@@ -1,6 +1,6 @@
-"""``dpr convert``: checkpoints of the original DPR code to model folders.
+"""``dpr convert``: models of others to model folders, and ours to sentence-transformers folders.
 
-Takes a file, gives folders. Knows nothing of what is in them.
+Takes a file or folder, gives folders. Knows nothing of what is in them.
 """
 
 from __future__ import annotations
@@ -23,31 +23,45 @@ class Kind(StrEnum):
     reader = "reader"
 
 
+Place = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PLACE",
+        help="A .cp file, a sentence-transformers folder, or a model of ours to export.",
+    ),
+]
+To = Annotated[Path, typer.Option(metavar="DIR", help="Gets the model folders.")]
+TokenizerFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A folder whose tokenizer goes with the weights, or a model of the package.",
+    ),
+]
+BaseConfig = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Configuration of the BERT that was trained, where not the usual"
+    ),
+]
+CheckpointKind = Annotated[Kind, typer.Option(help="What the .cp file holds.")]
+Export = Annotated[
+    bool, typer.Option("--sentence-transformers", help="Export a model of ours to such a folder.")
+]
+
+
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="The .cp file.")],
-    to: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Gets question_encoder and ctx_encoder, or reader."),
-    ],
-    tokenizer_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="A folder whose tokenizer goes with the weights, or a model of the package.",
-        ),
-    ] = None,
-    base_config: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Configuration of the BERT that was trained, where not the usual"
-        ),
-    ] = None,
-    kind: Annotated[Kind, typer.Option(help="What the file holds.")] = Kind.auto,
+    place: Place,
+    to: To,
+    tokenizer_from: TokenizerFrom = None,
+    base_config: BaseConfig = None,
+    kind: CheckpointKind = Kind.auto,
+    sentence_transformers: Export = False,
     as_json: Json = False,
 ) -> None:
-    """Convert a checkpoint of the original DPR code into model folders.
+    """Convert models of the original DPR code, and from and to sentence-transformers.
 
-    Nothing in the file is run. The original's checkpoints hold no tokenizer; give one with
+    Nothing in a file is run. The original's checkpoints hold no tokenizer; give one with
     --tokenizer-from, or put its files beside the weights later.
 
     [bold]Examples[/]
@@ -55,11 +69,18 @@ def convert(
       dpr convert bert-base-encoder.cp --to nq --tokenizer-from bert-base-uncased/
 
       dpr convert hf_bert_base.cp --to nq --kind reader --tokenizer-from dpr-mini
+
+      dpr convert all-MiniLM-L6-v2/ --to minilm
+
+      dpr convert dpr-mini --to exported --sentence-transformers
     """
+    if sentence_transformers or (place / "modules.json").is_file():
+        _exchange(str(place), to, sentence_transformers, as_json)
+        return
     from dpr.models.convert import convert_checkpoint
 
     written = convert_checkpoint(
-        checkpoint,
+        place,
         to,
         base_config=base_config,
         kind=kind.value,
@@ -75,6 +96,20 @@ def convert(
             "the folders have no tokenizer yet; run again with --tokenizer-from, or put "
             "tokenizer.json or vocab.txt beside the weights"
         )
+
+
+def _exchange(place: str, to: Path, export: bool, as_json: bool) -> None:
+    from dpr.interchange.dual import DualEncoder
+
+    model = DualEncoder.from_pretrained(place)
+    if export:
+        model.save_sentence_transformers(to)
+    else:
+        model.save_pretrained(to)
+    if as_json:
+        terminal.json_line({"folders": [str(to)]})
+    else:
+        terminal.line(str(to))
 
 
 def _tokenizer(place: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """From what a person names to documents and passages.
 
-Takes a path, or the word ``pydoc``, and settings; finds out what it is and hands it to its reader.
+Takes a path, the word ``pydoc``, or rows that a program holds, and settings; finds out what it is
+and hands it to its reader.
 Everything is streamed: a table is read row by row, a folder file by file. See
 ``dpr.corpus`` for what each source gives and for what happens to malformed input.
 """
@@ -11,13 +12,15 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dpr.corpus.files import READERS, read_file, read_folder
 from dpr.corpus.jsonl import read_jsonl
 from dpr.corpus.lines import open_bytes
+from dpr.corpus.mappings import SOURCE, read_mappings
 from dpr.corpus.parquet import read_parquet
 from dpr.corpus.problems import Problems
 from dpr.corpus.pydoc import read_pydoc
@@ -28,6 +31,8 @@ from dpr.corpus.squad import read_squad
 from dpr.corpus.tables import PSGS_HEADER, read_table
 from dpr.errors import InputError, SettingsError
 from dpr.records import Document, Passage
+
+Source = str | os.PathLike[str] | Iterable[Document | Mapping[str, Any]]
 
 _LOG = logging.getLogger(__name__)
 _BY_EXTENSION: dict[str, Format] = {
@@ -52,14 +57,15 @@ _NUMBERED = re.compile(r"(.*)#(0|[1-9][0-9]*)", re.DOTALL)
 
 
 def read_documents(
-    source: str | os.PathLike[str],
+    source: Source,
     settings: SourceSettings = _READ,
     problems: Problems | None = None,
 ) -> Iterator[Document]:
     """The documents of a source, in its order.
 
     Args:
-        source: a path, or the word ``pydoc`` (write ``./pydoc`` for a folder of that name).
+        source: a path, or the word ``pydoc`` (write ``./pydoc`` for a folder of that name); or
+            documents, or rows as mappings from column to value, such as a dataset.
         settings: the format, columns, and what to do about malformed input.
         problems: collects what was skipped or ignored; without it that is logged as a warning.
 
@@ -70,6 +76,8 @@ def read_documents(
         MissingExtraError: a file needs a package that is not installed.
     """
     found = Problems() if problems is None else problems
+    if not isinstance(source, str | os.PathLike):
+        return _told(read_mappings(source, settings, found), SOURCE, found, problems is None)
     if settings.format == "pydoc" or (settings.format == "auto" and source == "pydoc"):
         _refuse_columns(settings, "pydoc")
         return _told(read_pydoc(), "pydoc", found, problems is None)
@@ -189,7 +197,7 @@ def _told(
 
 
 def read_passages(
-    source: str | os.PathLike[str],
+    source: Source,
     source_settings: SourceSettings = _READ,
     split_settings: SplitSettings = _SPLIT,
     problems: Problems | None = None,

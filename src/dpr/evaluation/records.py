@@ -192,6 +192,8 @@ class Evaluation:
         notes: what a reader must know to not misread the figures.
         per_question: by system and measure, a value a question (None where not measured); the
             questions are in the order of ``question_ids``.
+        confidence: of all intervals.
+        alpha: a difference is called real where its corrected p is below this.
     """
 
     title: str
@@ -208,4 +210,6 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     question_ids: tuple[str, ...] = ()
     per_question: dict[str, dict[str, tuple[float | None, ...]]] = field(default_factory=dict)
+    confidence: float = 0.95
+    alpha: float = 0.05
     format: str = FORMAT

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from dpr.errors import InputError, SettingsError
 from dpr.evaluation.records import Comparison, Estimate
+from dpr.evaluation.settings import StatisticsSettings
 
 Array = npt.NDArray[np.float64]
 Values = Sequence[float] | Array
 
-TESTS = ("randomization", "bootstrap")
 # Differences below this are rounding: the same value summed in another order.
 TIE = 1e-9
 # A distribution of at most so many sums is written out whole instead of drawn from.
@@ -31,35 +31,6 @@ EXACT_SUMS = 1 << 16
 CHUNK = 1 << 17
 # Drawing how often a value comes takes about so many times as long as drawing one question.
 COUNT_COST = 32
-
-
-@dataclass(frozen=True, slots=True)
-class StatisticsSettings:
-    """How sure is sure.
-
-    Attributes:
-        confidence: of the intervals.
-        resamples: drawn for an interval, and for a test that is not exact.
-        seed: of all draws.
-        test: "randomization" or "bootstrap"; see ``paired_test``.
-    """
-
-    confidence: float = 0.95
-    resamples: int = 5000
-    seed: int = 0
-    test: str = "randomization"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1:
-            raise SettingsError(
-                f"confidence={self.confidence}; give a share between 0 and 1, such as 0.95"
-            )
-        if self.resamples < 100:
-            raise SettingsError(f"resamples={self.resamples}; give at least 100")
-        if self.seed < 0:
-            raise SettingsError(f"seed={self.seed}; give 0 or more")
-        if self.test not in TESTS:
-            raise SettingsError(f"test={self.test!r}; give one of {', '.join(TESTS)}")
 
 
 def estimate(

@@ -4,7 +4,24 @@ Command line, server and library users all go through here. Takes names of sourc
 folders, and settings; wires the rooms below together.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from dpr.pipeline.asking import Pipeline, open
 from dpr.pipeline.building import Indexed, index
 
-__all__ = ["Indexed", "Pipeline", "index", "open"]
+if TYPE_CHECKING:
+    from dpr.pipeline.evaluating import evaluate as evaluate
+    from dpr.pipeline.figures import EvaluationSettings as EvaluationSettings
+    from dpr.pipeline.reporting import report as report
+
+__all__ = ["EvaluationSettings", "Indexed", "Pipeline", "evaluate", "index", "open", "report"]
+
+# What asking does not need loads on first use.
+_LATER = {"EvaluationSettings": "figures", "evaluate": "evaluating", "report": "reporting"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

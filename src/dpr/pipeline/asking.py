@@ -7,13 +7,13 @@ and holds no logic of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from dpr.collection import Collection
-from dpr.encoding import QuestionEncoder
+from dpr.encoding import QuestionEncoder, question_text
 from dpr.errors import CollectionError, SettingsError
 from dpr.indexes.flat import FlatIndex
 from dpr.pipeline.models import Model, made_with, model_names
@@ -22,12 +22,16 @@ from dpr.records import Asked, Hit, Question
 from dpr.settings import load_settings
 from dpr.shipped import find_reader
 
+Asking = str | Question | Mapping[str, Any]
+"""A question: a text, a record, or a row of a dataset."""
+
 
 class Pipeline:
     """A collection that is open for questions.
 
     Attributes:
         collection: passages and vectors.
+        reader: what answers; None in a pipeline that only searches.
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class Pipeline:
         collection.check_encoder(encoder.fingerprint)
         self.collection = collection
         self._encoder = encoder
-        self._reader = reader
+        self.reader = reader
         self._index = FlatIndex(collection.vectors, collection.ids)
 
     @classmethod
@@ -86,8 +90,9 @@ class Pipeline:
         """The k passages whose vectors have the largest inner product with the question's."""
         return self.search_many([question], k)[0]
 
-    def search_many(self, questions: Sequence[str], k: int = 10) -> list[list[Hit]]:
+    def search_many(self, questions: Iterable[Asking], k: int = 10) -> list[list[Hit]]:
         """``search`` for many questions at once, in their order."""
+        questions = list(questions)
         if not questions:
             return []
         scores, rows = self._index.search(self._encoder.encode(questions), k)
@@ -103,21 +108,23 @@ class Pipeline:
         """The hits of a question, and the answers that the reader finds in the best of them."""
         return self.ask_many([Question("", question)], k)[0]
 
-    def ask_many(self, questions: Sequence[str | Question], k: int = 10) -> list[Asked]:
+    def ask_many(self, questions: Iterable[Asking], k: int = 10) -> list[Asked]:
         """``ask`` for many questions at once, in their order.
 
         Raises:
             CollectionError: the pipeline was opened without a reader.
         """
-        if self._reader is None:
+        if self.reader is None:
             raise CollectionError(
                 f"{self.collection.path}: no reader to answer with; its model has none: open it "
                 "with reader=FOLDER, or use search"
             )
-        asked = [Question("", q) if isinstance(q, str) else q for q in questions]
+        asked = [
+            q if isinstance(q, Question) else Question("", question_text(q)) for q in questions
+        ]
         texts = [question.text for question in asked]
         hits = self.search_many(texts, k)
-        answers = self._reader.answer_many(texts, hits)
+        answers = self.reader.answer_many(texts, hits)
         return [
             Asked(question, tuple(found), given)
             for question, found, given in zip(asked, hits, answers, strict=True)

@@ -7,25 +7,27 @@ and collection together and holds no logic of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
-from dpr.collection import BuildSettings, Manifest, build_collection
+from dpr.collection import BuildSettings, Collection, Manifest, build_collection, read_manifest
 from dpr.corpus import (
     Problems,
     SourceSettings,
     SplitSettings,
     read_passages,
-    split_document,
 )
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
+from dpr.errors import CollectionError, CorruptionError
 from dpr.models.config import DPRConfig
 from dpr.pipeline.models import Model, lasting, model_names
 from dpr.records import Document, Passage
 from dpr.shipped import DEFAULT, ModelNames
 
-Source = str | os.PathLike[str] | Iterable[Document]
+Source = str | os.PathLike[str] | Iterable[Document | Mapping[str, Any]]
+COMPARED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ def index(
     """Makes a collection of documents, or goes on with one that was interrupted.
 
     Args:
-        source: a folder, file, table, the word ``pydoc`` (see ``dpr.corpus``), or documents.
+        source: a folder, file, table, the word ``pydoc`` (see ``dpr.corpus``); documents; or rows
+            with ``id``, ``text`` and perhaps ``title``, such as a dataset.
         to: the folder of the collection.
         model: the name of a shipped model, a folder that training made, or the places of both
             towers.
@@ -92,6 +95,53 @@ def index(
         progress=telling.shard_done if telling else None,
     )
     return Indexed(manifest, problems)
+
+
+def index_if_changed(
+    source: Source,
+    to: str | os.PathLike[str],
+    *,
+    model: Model = DEFAULT,
+    split: str | SplitSettings = "words:100",
+    progress: Callable[[int], None] | None = None,
+) -> bool:
+    """``index``, anew where the collection in ``to`` holds other passages or vectors of another
+    encoder. Gives whether anything was done; the source is read either way, and not encoded."""
+    cut = SplitSettings.parse(split) if isinstance(split, str) else split
+    there = is_collection(to)
+    if there:
+        encoder = ContextEncoder.from_pretrained(model_names(model).context)
+        with Collection.open(os.fspath(to)) as collection:
+            passages = source_passages(source, SourceSettings(), cut, Problems())
+            same_encoder = collection.manifest.encoder_fingerprint == encoder.fingerprint
+            if same_encoder and _same(collection, passages):
+                return False
+    build = BuildSettings(overwrite=there)
+    index(source, to, model=model, split=cut, build=build, progress=progress)
+    return True
+
+
+def is_collection(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a complete collection, a damaged one included."""
+    try:
+        read_manifest(os.fspath(folder))
+    except CorruptionError:
+        return True  # opening it says what is wrong
+    except CollectionError:
+        return False
+    return True
+
+
+def _same(collection: Collection, passages: Iterator[Passage]) -> bool:
+    """Whether a collection holds exactly these passages, in this order."""
+    done = 0
+    while some := list(islice(passages, COMPARED_AT_ONCE)):
+        if done + len(some) > len(collection):
+            return False
+        if collection.passages(range(done, done + len(some))) != some:
+            return False
+        done += len(some)
+    return done == len(collection)
 
 
 class _Telling:
@@ -136,6 +186,5 @@ def _reading(settings: SourceSettings) -> dict[str, Any]:
 def source_passages(
     source: Source, reading: SourceSettings, cut: SplitSettings, problems: Problems
 ) -> Iterator[Passage]:
-    if isinstance(source, str | os.PathLike):
-        return read_passages(source, reading, cut, problems)
-    return (passage for document in source for passage in split_document(document, cut))
+    """The passages of whatever ``index`` takes."""
+    return read_passages(source, reading, cut, problems)
