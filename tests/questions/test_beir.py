@@ -121,7 +121,7 @@ def test_what_no_folder_can_hold(tmp_path: Path) -> None:
 def test_the_real_folder(shared_data: Path) -> None:
     path = shared_data / "fairytaleqa" / "validation"
     found = read_question_set(path)
-    assert found.name == "validation"
+    assert found.name == "fairytaleqa/validation"
     assert len(found.questions) == len(found.judgements) == 1025
     lines = (path / "queries.jsonl").read_text(encoding="utf-8").splitlines()
     assert [(q.id, q.text, list(q.answers)) for q in found.questions] == [
@@ -134,3 +134,13 @@ def test_real_ids_that_stand_for_two_questions_are_told(shared_data: Path) -> No
     path = shared_data / "fairytaleqa" / "train"
     with pytest.raises(InputError, match=r":4794: .*'tale-of-tom-kitten\?3' .* line 4793"):
         read_question_set(path)
+
+
+def test_a_split_is_named_with_what_it_is_a_split_of(tmp_path: Path) -> None:
+    for folder, name in (("tales/validation", "tales/validation"), ("tales/part", "part")):
+        (tmp_path / folder / "qrels").mkdir(parents=True)
+        (tmp_path / folder / "queries.jsonl").write_text('{"_id": "q", "text": "who?"}\n')
+        (tmp_path / folder / "qrels" / "test.tsv").write_text(
+            "query-id\tcorpus-id\tscore\nq\td\t1\n"
+        )
+        assert read_question_set(tmp_path / folder).name == name

@@ -54,7 +54,7 @@ def read_beir(folder: Path, split: str) -> QuestionSet:
         lines = LineDecoder(queries).raw_lines(stream)
         numbered = number_questions(lines, str(queries), as_json=True, need_id=True)
         everything = gather(
-            folder.resolve().name,
+            _name(folder.resolve()),
             (Entry(question, str(queries), line) for line, question in numbered),
             str(queries),
         )
@@ -75,6 +75,12 @@ def read_beir(folder: Path, split: str) -> QuestionSet:
 def _check_split(split: str) -> None:
     if not split or any(character in split for character in "/\\:\0"):
         raise SettingsError(f"the split is {split!r}; give a plain name, such as test or dev")
+
+
+def _name(folder: Path) -> str:
+    """What a set is called: its folder, with the one above where that is but a part of it."""
+    part = folder.name.lower() in {"train", "dev", "validation", "valid", "test"}
+    return f"{folder.parent.name}/{folder.name}" if part and folder.parent.name else folder.name
 
 
 def _judged(folder: Path, split: str) -> Path:

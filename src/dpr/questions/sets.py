@@ -45,7 +45,8 @@ def read_question_set(
 ) -> QuestionSet:
     """The questions of a file or folder, with answers and judgements as far as it holds them.
 
-    The set is named as the file without its extension, or as the folder.
+    The set is named as the file without its extension, or as the folder (``nq/dev`` where that
+    is but a split).
 
     Args:
         format: what it is; ``auto`` goes by what the path is, its extension, and its first bytes.
