@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpr.errors import InputError
-from dpr.evaluation.levels import all_ids, document_of, judged_level, scores
+from dpr.evaluation.levels import Judged, all_ids, document_of, judged_level, scores
 from dpr.records import Hit, Passage
 
 
@@ -26,15 +26,29 @@ def test_a_piece_belongs_to_its_document() -> None:
 
 
 def test_judgements_of_documents_that_were_cut() -> None:
-    judged = judged_level(
-        {"q": {"tea": 1, "milk": 2, "gone": 1, "no": 0}}, {"tea#0", "tea#1", "milk"}
-    )
-    assert (judged.level, judged.absent, judged.total) == ("document", 1, 3)
+    judgements = {"q": {"tea": 1, "milk": 2, "gone": 1, "no": 0}}
+    judged = judged_level(judgements, {"tea#0", "tea#1", "milk"})
+    assert judged == Judged("document", 1, 3, True)
 
 
 def test_judgements_of_passages() -> None:
     judged = judged_level({"q": {"tea#0": 1}, "r": {"milk": 1}}, {"tea#0", "tea#1", "milk"})
-    assert (judged.level, judged.absent, judged.total) == ("passage", 0, 2)
+    assert judged == Judged("passage", 0, 2, True)
+
+
+def test_short_documents_alone_do_not_make_pieces_of_the_others() -> None:
+    judged = judged_level({"q": {"milk": 1}}, {"tea#0", "tea#1", "milk"})
+    assert (judged.level, judged.cut) == ("document", True)
+
+
+def test_ids_that_look_like_pieces_and_are_whole() -> None:
+    assert judged_level({"q": {"F#1": 1}}, {"F#1", "F#2"}).level == "passage"
+    cut = judged_level({"q": {"F#1": 1}}, {"F#1#0", "F#1#1", "F#2"})
+    assert (cut.level, cut.absent) == ("document", 0)
+
+
+def test_of_runs_alone_it_is_not_known_what_was_indexed() -> None:
+    assert judged_level({"q": {"x": 1}}, {"a"}, indexed=False) == Judged("document")
 
 
 def test_judgements_of_other_documents_are_refused() -> None:
@@ -61,6 +75,11 @@ def test_order_is_kept_where_scores_are_equal(values: list[float]) -> None:
     assert all(a > b for a, b in itertools.pairwise(single))
     for value, given_ in zip(found.values(), ordered, strict=True):
         assert value == pytest.approx(given_, rel=1e-5, abs=1e-35)
+
+
+def test_a_run_keeps_its_scores() -> None:
+    found = scores(hits(("b", 1.0), ("a", 1.0), ("c#1", 0.5), ("c#0", 0.5)), "document", (), False)
+    assert found == {"b": 1.0, "a": 1.0, "c": 0.5}
 
 
 def test_all_ids() -> None:

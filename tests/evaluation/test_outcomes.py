@@ -14,14 +14,14 @@ def question(
     best: str, *, first: str = "", candidates: tuple[str, ...] = (), retrieved: bool = True
 ) -> ReadQuestion:
     given = (Given(first, 0.5) if first else None, Given(best, 0.8) if best else None)
-    return ReadQuestion(("The King",), given, (best, *candidates), retrieved)
+    return ReadQuestion(("The King",), False, given, (best, *candidates), retrieved)
 
 
 ANSWERED = question("king", first="queen")
 NOT_RETRIEVED = question("queen", first="king", retrieved=False)
 NOT_READ = question("queen", candidates=("crown",))
 NOT_CHOSEN = question("queen", candidates=("the king",))
-NO_ANSWER = ReadQuestion((), (None, Given("king", 0.3)), ("king",), False)
+NO_ANSWER = ReadQuestion((), True, (None, Given("king", 0.3)), ("king",), False)
 
 
 def test_outcomes() -> None:
@@ -53,8 +53,6 @@ def test_unanswerable_questions_count_in_squad2_alone() -> None:
     # Below the threshold no answer is given, which is right for one that has none.
     assert read.squad2["NoAns_exact"] == 1.0
     assert read.squad2["HasAns_exact"] == 1.0
-    assert NO_ANSWER.exact == 0.0
-    assert ReadQuestion((), (None,), (), False).exact == 1.0
 
 
 def test_nothing_with_an_answer_tells_nothing() -> None:

@@ -65,7 +65,7 @@ def test_no_difference_is_claimed_where_none_is_shown() -> None:
         0.95,
     )
     assert said[1].startswith(
-        "Between mini and bm25 these 200 questions show no difference by nDCG"
+        "Between mini and bm25 these 200 questions show no clear difference by"
     )
     assert "p = 0.050" in said[1]
     worse = summary({"name": "t"}, [system("mini", 0.5)], [compared(-0.04, 0.01)], "nDCG@10", 0.95)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dpr.errors import InputError
+from dpr.errors import InputError, SettingsError
 from dpr.evaluation.settings import StatisticsSettings
 from dpr.pipeline import EvaluationSettings, report
 from dpr.pipeline.reporting import has_questions
-from dpr.records import Document
+from dpr.questions import read_question_set
+from dpr.records import Document, Question
 
 SETTINGS = EvaluationSettings(
     depth=10, read=2, accuracy=(1, 5), statistics=StatisticsSettings(resamples=200)
@@ -93,6 +94,35 @@ def test_training_before_and_after(beir: Path, tiny_model: Path, tmp_path: Path)
     assert (tmp_path / "training" / "best").is_dir()
     again, _ = report(beir, to=tmp_path, model=tiny_model, train=True, settings=SETTINGS)
     assert again.systems[1].measures == found.systems[1].measures
+    changed = dpr_questions(beir)[:-1]
+    with pytest.raises(SettingsError, match="data"):  # never weights that saw the test
+        report(beir, changed, to=tmp_path, model=tiny_model, train=True, settings=SETTINGS)
+
+
+@pytest.mark.slow
+def test_training_on_questions_with_answers_alone(
+    beir: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = [Question(q.id, q.text, q.answers) for q in dpr_questions(beir)]
+    found, _ = report(beir, rows, to=tmp_path, model=tiny_model, train=True, settings=SETTINGS)
+    assert [one.name for one in found.systems] == ["tiny", "tiny, trained", "bm25"]
+    assert "accuracy@5" in found.systems[0].measures
+    assert "AP" not in found.systems[0].measures
+
+
+def dpr_questions(folder: Path) -> list[Question]:
+    return list(read_question_set(folder).questions)
+
+
+def test_what_can_be_read_only_once_and_questions_that_are_not_there(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    documents = [Document("d", "The queen lived in the city until 1990.")]
+    with pytest.raises(InputError, match="give a list"):
+        report(iter(documents), to=tmp_path / "a", model=tiny_model)
+    with pytest.raises(InputError, match="no such file"):
+        report(documents, "absent.jsonl", to=tmp_path / "b", model=tiny_model)
+    assert not (tmp_path / "b").exists()
 
 
 def test_what_comes_with_questions(beir: Path, tmp_path: Path) -> None:

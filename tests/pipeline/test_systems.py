@@ -91,23 +91,37 @@ def test_a_run_has_the_order_of_trec_eval_and_the_texts_of_the_shelf(
 ) -> None:
     run = tmp_path / "a.run"
     run.write_text("q0 Q0 d1 1 1.5 x\nq0 Q0 d3 2 1.5 x\nq0 Q0 gone 3 2.5 x\n", encoding="utf-8")
-    found = of_run("a", run, QUESTIONS, 10, Shelf(passages(folder)))
+    found = of_run("a", run, QUESTIONS, [Shelf(passages(folder)[:2]), Shelf(passages(folder))])
     assert [[hit.passage.id for hit in one] for one in found.hits] == [["gone", "d3", "d1"], []]
     assert [hit.passage.text for hit in found.hits[0]][1:] == [
         DOCUMENTS[3].text,
         DOCUMENTS[1].text,
     ]
-    assert "1 of its passages are not at hand" in found.notes[0]
-    assert of_run("a", run, QUESTIONS, 1, None).notes == ()
-    assert len(of_run("a", run, QUESTIONS, 1, None).hits[0]) == 1
+    assert "holds no hits for 1 of 2 questions" in found.notes[0]
+    assert "1 of its passages are not at hand" in found.notes[1]
+    assert len(of_run("a", run, QUESTIONS, []).notes) == 1
+    with pytest.raises(InputError, match="hits for none of the 1 questions; they are known by"):
+        of_run("a", run, [Question("other", "who?")], [])
 
 
 def test_results_are_known_by_the_question(tmp_path: Path) -> None:
     hit = Hit(Passage("p", "castle 3"), 2.0)
     path = tmp_path / "results.json"
     write_results(path, [Asked(QUESTIONS[0], (hit,))])
-    found = of_results("r", path, QUESTIONS, 5)
+    found = of_results("r", path, QUESTIONS)
     assert [[one.passage.text for one in hits] for hits in found.hits] == [["castle 3"], []]
+    assert "holds no hits for 1 of 2 questions" in found.notes[0]
+    with pytest.raises(InputError, match="known by their texts"):
+        of_results("r", path, QUESTIONS[1:])
+
+
+def test_a_question_that_is_asked_twice_has_its_own_results(tmp_path: Path) -> None:
+    twice = [Question(name, "which castle?") for name in ("a", "b")]
+    hits = [Hit(Passage(name, f"castle {name}"), 1.0) for name in ("x", "y")]
+    path = tmp_path / "results.json"
+    write_results(path, [Asked(q, (hit,)) for q, hit in zip(twice, hits, strict=True)])
+    found = of_results("r", path, twice)
+    assert [one[0].passage.id for one in found.hits] == ["x", "y"]
 
 
 def test_bm25(folder: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dpr.errors import InputError
+from dpr.evaluation.levels import document_of
 from dpr.pipeline.systems import Shelf
-from dpr.pipeline.teaching import divide, samples
+from dpr.pipeline.teaching import by_answers, divide, samples
 from dpr.records import Passage, Question, QuestionSet
 
 
@@ -31,8 +32,34 @@ def test_no_document_is_in_two_parts() -> None:
     assert not documents[1] & documents[2]
     assert divide(asked(20), seed=1) == parts
     assert divide(asked(20), seed=2) != parts
-    with pytest.raises(InputError, match="at least 10 documents, all has them about 9"):
+    with pytest.raises(
+        InputError, match="at least 10 documents that share none, all has them about 9"
+    ):
         divide(asked(9), seed=0)
+
+
+def test_documents_that_share_a_question_stay_together() -> None:
+    questions = tuple(Question(f"q{n}", "who?") for n in range(40))
+    judgements = {f"q{n}": {f"d{n // 2}": 1, f"d{n // 2 + 20 * (n % 2)}#1": 1} for n in range(40)}
+    parts = divide(QuestionSet("all", questions, judgements), seed=0)
+    documents = [
+        {document_of(name) for grades in part.judgements.values() for name in grades}
+        for part in (parts.train, parts.dev, parts.test)
+    ]
+    assert sum(map(len, documents)) == len(set().union(*documents)) == 40
+    assert sum(len(p.questions) for p in (parts.train, parts.dev, parts.test)) == 40
+
+
+def test_answers_judge_where_nobody_did() -> None:
+    shelf = Shelf([Passage("a", "The king lives in Bonn."), Passage("b", "A king lives in Rome.")])
+    questions = (
+        Question("q", "Where does the king live?", ("rome",)),
+        Question("r", "Where does the king live?", ("paris",)),
+        Question("s", "Where does the king live?"),
+    )
+    found = by_answers(QuestionSet("x", questions), shelf)
+    assert found.judgements == {"q": {"b": 1}}
+    assert [question.id for question in found.questions] == ["q"]
 
 
 def test_samples() -> None:

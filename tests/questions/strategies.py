@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from dpr.questions.fields import is_blank
 from dpr.records import Question
 
 ODD = "a B\"'\\\t\n\r\u00a0\u0085\u2028\ufeff{[,]}é\u0301日😀#-1"
@@ -16,7 +17,7 @@ texts = st.text(characters, min_size=1, max_size=12).filter(lambda text: not tex
 words = st.text(characters, min_size=1, max_size=8).filter(
     lambda text: text.split() == [text] and not text.startswith("\ufeff")
 )
-answers = st.lists(texts, max_size=3).map(tuple)
+answers = st.lists(texts.filter(lambda text: not is_blank(text)), max_size=3).map(tuple)
 
 
 def questions(ids: st.SearchStrategy[str] = texts) -> st.SearchStrategy[tuple[Question, ...]]:

@@ -108,9 +108,13 @@ def evaluate(
         depth=depth,
         measures=tuple(measure or ()),
         regex=regex,
-        read=min(read, depth),
+        read=read,
         statistics=statistics,
     )
+    if to is not None:
+        from dpr.evaluation.report import check_extras
+
+        check_extras()
     with telling() as tell:
         found = measured(
             systems,
@@ -118,7 +122,7 @@ def evaluate(
             baseline=baseline,
             documents=documents,
             split=split,
-            work=(to or Path()) / "collections",
+            work=(to or Path("dpr-evaluation")) / "collections",
             settings=settings,
             title=title,
             tell=tell,
@@ -191,7 +195,7 @@ def show(found: Evaluation, files: Sequence[Path], as_json: bool) -> None:
 def _cell(value: Estimate | None) -> str:
     if value is None:
         return "-"
-    return f"{value.value:.3f} ±{(value.high - value.low) / 2:.3f}"
+    return f"{value.value:.3f} ({value.low:.3f}-{value.high:.3f})"
 
 
 def _shape(found: Evaluation) -> dict[str, Any]:

@@ -25,40 +25,58 @@ def document_of(passage_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What judgements are about; ``absent`` of the ``total`` relevant ids belong to nothing that
-    was indexed."""
+    """What judgements are about.
+
+    Attributes:
+        absent: of the ``total`` relevant ids, those that belong to nothing that was indexed.
+        cut: whether some documents were cut into several passages.
+    """
 
     level: Level
-    absent: int
-    total: int
+    absent: int = 0
+    total: int = 0
+    cut: bool = False
 
 
-def judged_level(judgements: Mapping[str, Mapping[str, int]], ids: Collection[str]) -> Judged:
-    """What judgements are about, given the ids of all passages: whole documents where that is the
-    reading under which more of the relevant ids are there.
+def judged_level(
+    judgements: Mapping[str, Mapping[str, int]], ids: Collection[str], indexed: bool = True
+) -> Judged:
+    """What judgements are about: passages where a relevant id is that of a piece, ``name#n``, and
+    else whole documents (which is the same where none was cut).
+
+    Args:
+        ids: of all passages; with ``indexed`` False only of those that were found, so that what is
+            absent is not known.
 
     Raises:
-        InputError: none of the relevant ids is there under either reading.
+        InputError: none of the relevant ids is there.
     """
     wanted = {one for grades in judgements.values() for one, grade in grades.items() if grade > 0}
     passages = set(ids)
-    documents = {document_of(one) for one in passages}
-    as_passages, as_documents = len(wanted & passages), len(wanted & (documents | passages))
-    if wanted and not as_documents:
+    pieces = any(_PIECE.search(one) and one in passages for one in wanted)
+    level: Level = "passage" if pieces else "document"
+    cut = any(document_of(one) != one for one in passages)
+    if not indexed:
+        return Judged(level, cut=cut)
+    there = passages if pieces else passages | {document_of(one) for one in passages}
+    if wanted and not wanted & there:
         raise InputError(
             f"none of the {len(wanted):,} relevant ids, such as {min(wanted)!r}, is the id of a "
             f"passage or document that was indexed, such as {min(passages, default='')!r}; give "
             "the judgements that belong to these documents"
         )
-    level: Level = "document" if as_documents > as_passages else "passage"
-    return Judged(level, len(wanted) - max(as_passages, as_documents), len(wanted))
+    return Judged(level, len(wanted - there), len(wanted), cut)
 
 
-def scores(hits: Sequence[Hit], level: Level, judged: Collection[str]) -> dict[str, float]:
+def scores(
+    hits: Sequence[Hit], level: Level, judged: Collection[str], ordered: bool = True
+) -> dict[str, float]:
     """Score by id; a document has that of its best passage. Ids that are judged stay as they are.
 
-    Hits keep their order: where two of them have one score, the later one's is lowered by the least
-    there is, since measures would order them by id.
+    Args:
+        ordered: hits keep their order: where two of them have one score, the later one's is lowered
+            by the least there is, since measures would order them by id. False for a run, whose
+            scores are all that is known of its order.
     """
     found: dict[str, float] = {}
     last = float("inf")
@@ -66,10 +84,8 @@ def scores(hits: Sequence[Hit], level: Level, judged: Collection[str]) -> dict[s
         name = hit.passage.id
         if level == "document" and name not in judged:
             name = document_of(name)
-        if name in found:
-            continue
-        last = _below(hit.score, last)
-        found[name] = last
+        if name not in found:
+            last = found[name] = _below(hit.score, last) if ordered else hit.score
     return found
 
 

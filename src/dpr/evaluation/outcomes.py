@@ -37,13 +37,15 @@ class ReadQuestion:
     """What reading gave for one question.
 
     Attributes:
-        accepted: answers; empty for a question that no passage answers.
+        accepted: answers; empty where none are known.
+        unanswerable: whether no passage answers it.
         best: by depth, ascending, the best answer; None where there is none.
         candidates: all candidate answers at the last depth.
         retrieved: whether an accepted answer stands in a passage read at the last depth.
     """
 
     accepted: tuple[str, ...]
+    unanswerable: bool
     best: tuple[Given | None, ...]
     candidates: tuple[str, ...]
     retrieved: bool
@@ -59,12 +61,12 @@ class ReadQuestion:
 
     @property
     def exact(self) -> float:
-        """SQuAD's exact match; an unanswerable question is answered by none."""
-        return exact_match(self.answer, self.accepted or ("",))
+        """SQuAD's exact match."""
+        return exact_match(self.answer, self.accepted)
 
     @property
     def f1(self) -> float:
-        return f1(self.answer, self.accepted or ("",))
+        return f1(self.answer, self.accepted)
 
     @property
     def outcome(self) -> str:

@@ -27,7 +27,7 @@ class Cost:
     """What a system costs, as far as it is known.
 
     Attributes:
-        index_bytes: of vectors and passages on disk, or of the index in memory.
+        index_bytes: of what is searched: vectors, or the words' lists; texts apart.
         encode_seconds: to make the index.
         passages: in the index.
         latencies: of each question asked by itself, without the reader.
@@ -192,6 +192,7 @@ class Evaluation:
         notes: what a reader must know to not misread the figures.
         per_question: by system and measure, a value a question (None where not measured); the
             questions are in the order of ``question_ids``.
+        question_texts: likewise, or empty.
         confidence: of all intervals.
         alpha: a difference is called real where its corrected p is below this.
     """
@@ -210,6 +211,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     question_ids: tuple[str, ...] = ()
     per_question: dict[str, dict[str, tuple[float | None, ...]]] = field(default_factory=dict)
+    question_texts: tuple[str, ...] = ()
     confidence: float = 0.95
     alpha: float = 0.05
     format: str = FORMAT

@@ -32,8 +32,9 @@ def summary(
         f"{best.name} reaches {main} {_figure(value.value)} over {count} of {questions['name']} "
         f"({confidence:.0%} interval {_figure(value.low)} to {_figure(value.high)})"
     )
-    others = len(measured) - 1
-    sentences = [f"{first}, the highest of {len(measured)}." if others else f"{first}."]
+    highest = [one for one in measured if one.measures[main].value == value.value]
+    alone = len(highest) == 1 < len(measured)
+    sentences = [f"{first}, the highest of {len(measured)}." if alone else f"{first}."]
     sentences += [_difference(one) for one in comparisons if one.measure == main]
     for system in measured:
         if share := _found(system):
@@ -49,7 +50,7 @@ def _difference(one: Comparison) -> str:
     if one.p_holm >= SIGNIFICANT:
         return (
             f"Between {one.system} and {one.other} these {questions:,} questions show no "
-            f"difference by {one.measure} ({_points(one.difference)} points, {interval}, "
+            f"clear difference by {one.measure} ({_points(one.difference)} points, {interval}, "
             f"{_p(one.p_holm)}): {tally}."
         )
     word = "better" if one.difference > 0 else "worse"

@@ -73,8 +73,9 @@ class BM25Index:
         )
 
     def search(self, questions: Sequence[str], k: int) -> list[list[tuple[float, int]]]:
-        """For each question at most k pairs (score, row), best first, equal scores by row; none
-        for texts that share no word with it.
+        """For each question at most k pairs (score, row), best first, equal scores by row (which
+        of several equal ones the k-th is, is not defined); none for texts that share no word with
+        it. Words are what spaces and punctuation set apart, of two letters or more.
 
         Raises:
             SettingsError: k below 1.

@@ -51,7 +51,7 @@ def export_sentence_transformers(
 
     Args:
         question, context: the towers.
-        folder: is made; an earlier export there is replaced.
+        folder: is made; one that is there must be empty.
         share: tied towers become one module. False writes them as two routes, twice the size: only
             so do queries with typographic apostrophes (’) have our vectors too.
 
@@ -84,7 +84,7 @@ def export_sentence_transformers(
         _write_json(fresh / "config_sentence_transformers.json", _model_settings(question, context))
         write_text(fresh / "README.md", _card(question, context, shared))
 
-    return write_folder(folder, fill, replaced=MODULES)
+    return write_folder(folder, fill)
 
 
 def are_tied(question: QuestionEncoder, context: ContextEncoder) -> bool:
@@ -104,21 +104,18 @@ def bare_weights(encoder: Encoder) -> dict[str, Tensor]:
     return {name: weights[key] for name, key in map_keys(weights).keys.items()}
 
 
-def write_folder(
-    folder: str | os.PathLike[str], fill: Callable[[Path], None], replaced: str = ""
-) -> Path:
-    """Makes a folder, whole or not at all.
+def write_folder(folder: str | os.PathLike[str], fill: Callable[[Path], None]) -> Path:
+    """Makes a folder, whole or not at all; one that is there must be empty.
 
     Args:
         fill: writes into a folder beside it, which then takes its place.
-        replaced: a name in a folder that may be replaced; any other must be absent or empty.
 
     Raises:
         CheckpointError: the folder is in use, or it cannot be written.
     """
     path = Path(folder).absolute()
     used = path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    if used and not (replaced and (path / replaced).is_file()):
+    if used:
         raise CheckpointError(f"{path}: is there and is not empty; give a folder that is not there")
 
     def whole(fresh: Path) -> None:

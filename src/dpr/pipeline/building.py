@@ -20,7 +20,7 @@ from dpr.corpus import (
     read_passages,
 )
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
-from dpr.errors import CollectionError, CorruptionError
+from dpr.errors import CollectionError, CorruptionError, InputError
 from dpr.models.config import DPRConfig
 from dpr.pipeline.models import Model, lasting, model_names
 from dpr.records import Document, Passage
@@ -106,7 +106,12 @@ def index_if_changed(
     progress: Callable[[int], None] | None = None,
 ) -> bool:
     """``index``, anew where the collection in ``to`` holds other passages or vectors of another
-    encoder. Gives whether anything was done; the source is read either way, and not encoded."""
+    encoder. Gives whether anything was done; the source is read either way, and not encoded.
+
+    Raises:
+        InputError: the source is an iterator, which can be read only once.
+    """
+    check_lasting(source)
     cut = SplitSettings.parse(split) if isinstance(split, str) else split
     there = is_collection(to)
     if there:
@@ -119,6 +124,16 @@ def index_if_changed(
     build = BuildSettings(overwrite=there)
     index(source, to, model=model, split=cut, build=build, progress=progress)
     return True
+
+
+def check_lasting(source: Source) -> None:
+    """Refuse documents that are gone once they were read.
+
+    Raises:
+        InputError: an iterator.
+    """
+    if isinstance(source, Iterator):
+        raise InputError("the documents are an iterator, and are read more than once: give a list")
 
 
 def is_collection(folder: str | os.PathLike[str]) -> bool:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 from dpr.corpus import Problems, SourceSettings, SplitSettings
 from dpr.errors import InputError, SettingsError
 from dpr.evaluation.judged import measure_name
-from dpr.evaluation.levels import Judged, all_ids, judged_level
+from dpr.evaluation.levels import Judged, all_ids, document_of, judged_level
 from dpr.evaluation.records import Evaluation
 from dpr.pipeline.asking import Pipeline
 from dpr.pipeline.building import Source, index_if_changed, is_collection, source_passages
@@ -33,15 +35,16 @@ from dpr.pipeline.systems import (
     of_run,
     of_untrained,
 )
-from dpr.questions import read_question_set
-from dpr.records import QuestionSet
+from dpr.questions import check_set, question_set, read_question_set
+from dpr.records import Question, QuestionSet
 
 Tell = Callable[[str], None]
+Questions = str | os.PathLike[str] | QuestionSet | Iterable[Question | Mapping[str, Any]]
 
 
 def evaluate(
     systems: Sequence[str | os.PathLike[str]],
-    questions: str | os.PathLike[str] | QuestionSet,
+    questions: Questions,
     *,
     baseline: str = "",
     documents: Source | None = None,
@@ -49,6 +52,7 @@ def evaluate(
     work: str | os.PathLike[str] = "dpr-evaluation",
     settings: EvaluationSettings | None = None,
     title: str = "",
+    encode_seconds: Mapping[str, float] | None = None,
     tell: Tell | None = None,
 ) -> Evaluation:
     """Measures systems on the same questions and says which differences are real.
@@ -56,46 +60,73 @@ def evaluate(
     Args:
         systems: collections, TREC runs, results JSON, models (indexed from ``documents`` into
             ``work``), ``bm25``, ``untrained``; each as PLACE or NAME=PLACE.
-        questions: a file or folder in any format of ``dpr.questions``, or a set.
-        baseline: the system that the others are compared with, by its name or as a further PLACE;
-            none: all pairs are compared.
+        questions: a file or folder in any format of ``dpr.questions``, a set, or records or rows
+            with ``text`` (or ``question``), ``answers`` and perhaps ``id``.
+        baseline: the system that the others are compared with, by its name or place, or as a
+            further one; none: all pairs are compared.
         documents, split: for models, for ``bm25`` and for the texts of runs, where no collection is
             among the systems.
         work: where collections of models are made; they are used again.
+        encode_seconds: what making a system's collection took, where that is known.
         tell: called with what is being done.
 
     Raises:
-        InputError: no questions with answers or judgements; judgements about other documents.
-        SettingsError: a system that is none.
+        InputError: no questions with answers or judgements; judgements about other documents; a
+            run without any of the questions.
+        SettingsError: a system that is none, or a measure that cannot be measured here.
     """
     settings = settings or EvaluationSettings()
-    tell = tell or (lambda text: None)
     for measure in settings.measures:
         measure_name(measure)  # one that is none is met before anything is asked
     places = named_places([os.fspath(one) for one in systems])
-    if baseline and baseline not in places:
-        places = named_places([*(os.fspath(one) for one in systems), baseline])
-        baseline = list(places)[-1]
-    asked = questions if isinstance(questions, QuestionSet) else read_question_set(questions)
-    _check(asked)
-    with ExitStack() as stack:
-        arena = _Arena(asked, documents, split, Path(work), settings, tell, stack)
+    if baseline:
+        known = next((n for n, place in places.items() if baseline in (n, place)), "")
+        if not known:
+            places = named_places([*(os.fspath(one) for one in systems), baseline])
+        baseline = known or list(places)[-1]
+    asked = read_asked(questions)
+    _check(asked, settings)
+    arena = _Arena(asked, documents, split, Path(work), settings, tell or (lambda text: None))
+    with arena:
+        arena.open(places, dict(encode_seconds or {}))
         found = [arena.found(name, place) for name, place in places.items()]
         judged = arena.judged(found)
-    return assemble(found, asked, judged, baseline, settings, title)
+    source = os.fspath(questions) if isinstance(questions, str | os.PathLike) else ""
+    return assemble(found, asked, judged, baseline, settings, title, source)
 
 
-def _check(asked: QuestionSet) -> None:
+def read_asked(questions: Questions) -> QuestionSet:
+    """The questions, however they are given, with no id twice and no answer that says nothing."""
+    if isinstance(questions, str | os.PathLike):
+        return read_question_set(questions)
+    if isinstance(questions, QuestionSet):
+        check_set(questions)
+        return questions
+    return question_set(questions)
+
+
+def _check(asked: QuestionSet, settings: EvaluationSettings) -> None:
     if not asked.questions:
         raise InputError(f"{asked.name} holds no questions")
-    if not asked.judgements and not any(q.answers or q.unanswerable for q in asked.questions):
+    judged = sum(question.id in asked.judgements for question in asked.questions)
+    if asked.judgements and not judged:
+        raise InputError(
+            f"the judgements are of other questions, such as {next(iter(asked.judgements))!r}; "
+            f"those of {asked.name} have ids such as {asked.questions[0].id!r}"
+        )
+    if settings.measures and not judged:
+        raise SettingsError(
+            f"{', '.join(settings.measures)}: needs judgements, and {asked.name} has none; give "
+            "them, or leave such measures out"
+        )
+    if not judged and not any(q.answers or q.unanswerable for q in asked.questions):
         raise InputError(
             f"the {len(asked.questions):,} questions of {asked.name} have neither answers nor "
             "judgements, so nothing can be measured; see docs/formats.md for files that have them"
         )
 
 
-class _Arena:
+class _Arena(ExitStack):
     """Where systems get the same questions: opens what they need, once."""
 
     def __init__(
@@ -106,45 +137,46 @@ class _Arena:
         work: Path,
         settings: EvaluationSettings,
         tell: Tell,
-        stack: ExitStack,
     ) -> None:
+        super().__init__()
         self._asked, self._questions = asked, asked.questions
         self._documents, self._work, self._settings = documents, work, settings
         self._split = SplitSettings.parse(split) if isinstance(split, str) else split
-        self._tell, self._stack = tell, stack
-        self._shelf: Shelf | None = None
-        self._collection: Path | None = None
+        self._tell = tell
+        self._pipelines: dict[str, Pipeline] = {}
+        self._shelves: list[Shelf] = []
+        self._seconds: dict[str, float] = {}
+        self._judged: Judged | None = None
+        self._depth = settings.depth
 
-    def found(self, name: str, place: str) -> Found:
-        """What the system at a place gives."""
-        depth, path = self._settings.depth, Path(place)
-        self._tell(f"{name}: searching")
-        if place == BM25:
-            return of_bm25(name, self._needed(name), self._questions, depth)
-        if place == UNTRAINED:
-            shelf = self._needed(name)
-            if self._collection is None:
-                raise SettingsError("untrained needs a collection before it, whose shape it takes")
-            seed = self._settings.statistics.seed
-            return of_untrained(name, self._collection, shelf, self._questions, depth, seed)
-        if path.is_file():
-            if path.name.removesuffix(".gz").endswith(".json"):
-                return of_results(name, path, self._questions, depth)
-            return of_run(name, path, self._questions, depth, self._have())
-        if path.is_dir() and is_collection(path):
-            return self._searched(name, path, None)
-        return self._indexed(name, place)
+    def open(self, places: Mapping[str, str], seconds: dict[str, float]) -> None:
+        """Collections, made first where there is but a model; before anything is searched, since
+        baselines and runs need their passages, and all need to know what is judged."""
+        self._seconds = seconds
+        for name, place in places.items():
+            path = Path(place)
+            if place in BASELINES or path.is_file():
+                continue
+            folder = path if is_collection(path) else self._indexed(name, place)
+            pipeline = self.enter_context(Pipeline.open(folder))
+            self._pipelines[name] = pipeline
+            self._shelves.append(Shelf(pipeline.collection))
+        if not self._shelves and self._documents is not None:
+            passages = source_passages(self._documents, SourceSettings(), self._split, Problems())
+            self._shelves.append(Shelf(list(passages)))
+        if self._asked.judgements and self._shelves:
+            ids = {one for shelf in self._shelves for one in shelf.ids()}
+            self._judged = judged_level(self._asked.judgements, ids)
+            if self._judged.level == "document" and self._judged.cut:
+                # So many passages hold about as many documents as are wanted.
+                pieces = max(
+                    len(shelf) / len({document_of(one) for one in shelf.ids()})
+                    for shelf in self._shelves
+                )
+                self._depth = ceil(self._settings.depth * pieces)
 
-    def _searched(self, name: str, folder: Path, seconds: float | None) -> Found:
-        pipeline = self._stack.enter_context(Pipeline.open(folder))
-        if self._shelf is None:
-            self._shelf, self._collection = Shelf(pipeline.collection), folder
-        read = self._settings.read if any(q.answers for q in self._questions) else 0
-        depth = self._settings.depth
-        return of_collection(name, pipeline, self._questions, depth, read, seconds, self._tell)
-
-    def _indexed(self, name: str, model: str) -> Found:
-        """A model: its collection is made first, or gone on with."""
+    def _indexed(self, name: str, model: str) -> Path:
+        """The collection of a model: made, or used again."""
         if self._documents is None:
             raise SettingsError(
                 f"{model} is neither a collection, nor a run file, nor one of "
@@ -153,31 +185,43 @@ class _Arena:
         folder = self._work / f"{name}.dpr"
         self._tell(f"{name}: indexing into {folder}")
         began = time.perf_counter()
-        done = index_if_changed(self._documents, folder, model=model, split=self._split)
-        return self._searched(name, folder, time.perf_counter() - began if done else None)
+        if index_if_changed(self._documents, folder, model=model, split=self._split):
+            self._seconds[name] = time.perf_counter() - began
+        return folder
 
-    def _have(self) -> Shelf | None:
-        """Texts, where there are any."""
-        if self._shelf is None and self._documents is not None:
-            passages = source_passages(self._documents, SourceSettings(), self._split, Problems())
-            self._shelf = Shelf(list(passages))
-        return self._shelf
+    def found(self, name: str, place: str) -> Found:
+        """What the system at a place gives."""
+        path = Path(place)
+        self._tell(f"{name}: searching")
+        if name in self._pipelines:
+            return self._searched(name, self._pipelines[name])
+        if place == BM25:
+            return of_bm25(name, self._shelf(name), self._questions, self._depth)
+        if place == UNTRAINED:
+            shelf = self._shelf(name)
+            if not self._pipelines:
+                raise SettingsError("untrained needs a collection, whose encoders' shape it takes")
+            folder = next(iter(self._pipelines.values())).collection.path
+            seed = self._settings.statistics.seed
+            return of_untrained(name, folder, shelf, self._questions, self._depth, seed)
+        if path.name.removesuffix(".gz").endswith(".json"):
+            return of_results(name, path, self._questions)
+        return of_run(name, path, self._questions, self._shelves)
 
-    def _needed(self, name: str) -> Shelf:
-        shelf = self._have()
-        if shelf is None:
-            raise SettingsError(
-                f"{name} needs passages: name a collection before it, or give documents"
-            )
-        return shelf
+    def _searched(self, name: str, pipeline: Pipeline) -> Found:
+        asked, settings = self._questions, self._settings
+        read = 0 if settings.regex or not any(q.answers for q in asked) else settings.read
+        seconds = self._seconds.get(name)
+        return of_collection(name, pipeline, asked, self._depth, read, seconds, self._tell)
+
+    def _shelf(self, name: str) -> Shelf:
+        if not self._shelves:
+            raise SettingsError(f"{name} needs passages: name a collection too, or give documents")
+        return self._shelves[0]
 
     def judged(self, found: Sequence[Found]) -> Judged | None:
         """What judgements are about; None where there are none."""
-        if not self._asked.judgements:
-            return None
-        ids = (
-            set(self._shelf.ids())
-            if self._shelf
-            else set().union(*(all_ids(f.hits) for f in found))
-        )
-        return judged_level(self._asked.judgements, ids)
+        if self._judged is None and self._asked.judgements:
+            ids = {one for each in found for one in all_ids(each.hits)}
+            return judged_level(self._asked.judgements, ids, indexed=False)
+        return self._judged

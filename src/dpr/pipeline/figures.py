@@ -25,7 +25,7 @@ from dpr.evaluation.judged import judge
 from dpr.evaluation.levels import Judged, scores
 from dpr.evaluation.matching import Matcher
 from dpr.evaluation.outcomes import Given, ReadQuestion, reading
-from dpr.evaluation.records import Estimate, Evaluation, Example, System
+from dpr.evaluation.records import Comparison, Estimate, Evaluation, Example, System
 from dpr.evaluation.settings import StatisticsSettings
 from dpr.evaluation.statistics import compare_all, estimate
 from dpr.pipeline.systems import Found
@@ -43,6 +43,7 @@ JUDGED_MEASURES = (
     "Success@20",
 )
 ACCURACY = (1, 5, 20, 100)
+READ_DEPTHS = (1, 2, 5, 10, 20, 50)
 CURVE = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 CANDIDATES = 1000  # more than any reader gives
 
@@ -57,7 +58,7 @@ class EvaluationSettings:
             ``JUDGED_MEASURES`` that the depth allows.
         accuracy: k of the answer accuracy (a passage among the first k holds an accepted answer).
         regex: answers are regular expressions, as in CuratedTREC.
-        read: hits that a collection's reader reads; 0 for none.
+        read: hits that a collection's reader reads, the depth at most; 0 for none.
         examples: wins, and losses, that are shown of each comparison.
         statistics: intervals and tests.
     """
@@ -73,10 +74,12 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if self.depth < 1:
             raise SettingsError(f"depth={self.depth}; give at least 1")
-        if not 0 <= self.read <= self.depth:
-            raise SettingsError(f"read={self.read}; allowed are 0 to the depth, {self.depth}")
+        if self.read < 0:
+            raise SettingsError(f"read={self.read}; give 0 or more")
         if not self.accuracy or min(self.accuracy) < 1:
             raise SettingsError(f"accuracy={self.accuracy}; give one k or more, each at least 1")
+        if min(self.accuracy) > self.depth:
+            raise SettingsError(f"accuracy={self.accuracy} looks deeper than depth={self.depth}")
         if deep := [one for one in self.measures if _depth_of(one) > self.depth]:
             raise SettingsError(
                 f"{', '.join(deep)} look deeper than depth={self.depth}; give a depth of "
@@ -107,6 +110,7 @@ def assemble(
     baseline: str,
     settings: EvaluationSettings,
     title: str,
+    source: str,
 ) -> Evaluation:
     matchers = [Matcher(q.answers, settings.regex) if q.answers else None for q in asked.questions]
     texts = _have_texts(found)
@@ -135,21 +139,22 @@ def assemble(
             statistics,
         )
     )
-    questions = _about(asked)
+    questions = _about(asked, source)
     return Evaluation(
         title=title or f"{', '.join(one.name for one in found)} on {asked.name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         questions=questions,
-        settings=asdict(settings) | {"level": judged.level if judged else ""},
+        settings=asdict(settings) | {"level": judged.level if judged else "", "baseline": baseline},
         environment=_environment(),
         baseline=baseline,
         main_measure=main,
         systems=systems,
         comparisons=comparisons,
-        examples=tuple(_examples(found, asked, sheets, matchers, baseline, main, settings)),
+        examples=tuple(_examples(found, asked, sheets, matchers, comparisons, main, settings)),
         summary=wording.summary(questions, systems, comparisons, main, statistics.confidence),
-        notes=_notes(found, judged),
+        notes=_notes(found, judged, settings),
         question_ids=tuple(q.id for q in asked.questions),
+        question_texts=tuple(q.text for q in asked.questions),
         per_question={
             name: {measure: tuple(row) for measure, row in sheet.items()}
             for name, sheet in values.items()
@@ -190,10 +195,11 @@ def _sheet(
         for k in (k for k in settings.accuracy if k <= settings.depth):
             values[f"accuracy@{k}"] = _within(ranks, k)
         curve = [(k, _within(ranks, k)) for k in ks]
-    depths = (*(d for d in (1, 2, 5, 10, 20, 50) if d < settings.read), settings.read)
+    deepest = one.reading.passages if one.reading else 0
+    depths = (*(d for d in READ_DEPTHS if d < deepest), deepest)
     read = _read(one, asked, ranks, depths) if one.readings else []
-    if read:
-        known = [bool(q.answers or q.unanswerable) for q in asked.questions]
+    if read:  # of what can be answered; questions that cannot count in SQuAD 2.0's figures
+        known = [bool(q.answers) for q in asked.questions]
         values["EM"] = [r.exact if k else None for r, k in zip(read, known, strict=True)]
         values["F1"] = [r.f1 if k else None for r, k in zip(read, known, strict=True)]
     return _Sheet(values, curve, read, depths)
@@ -209,7 +215,9 @@ def _judged(
     one: Found, asked: QuestionSet, judged: Judged, names: Sequence[str]
 ) -> dict[str, list[float | None]]:
     run = {
-        question.id: scores(hits, judged.level, asked.judgements.get(question.id, {}))
+        question.id: scores(
+            hits, judged.level, asked.judgements.get(question.id, {}), ordered=one.kind != "run"
+        )
         for question, hits in zip(asked.questions, one.hits, strict=True)
     }
     figures = judge(run, asked.judgements, list(dict.fromkeys(names)))
@@ -243,6 +251,7 @@ def _read(
         found.append(
             ReadQuestion(
                 question.answers,
+                question.unanswerable,
                 tuple(Given(a[0].text, a[0].score) if a else None for a in by_depth),
                 tuple(answer.text for answer in by_depth[-1]),
                 rank is not None and 0 < rank <= depths[-1],
@@ -255,11 +264,7 @@ def _system(one: Found, sheet: _Sheet, statistics: StatisticsSettings) -> System
     def mean(values: Sequence[float | None]) -> Estimate:
         return estimate([value for value in values if value is not None], statistics)
 
-    known = [
-        read
-        for read, value in zip(sheet.read, sheet.values.get("EM", ()), strict=False)
-        if value is not None
-    ]
+    known = [read for read in sheet.read if read.accepted or read.unanswerable]
     threshold = one.reading.no_answer_below if one.reading else 0.0
     return System(
         name=one.name,
@@ -277,13 +282,12 @@ def _examples(
     asked: QuestionSet,
     sheets: Mapping[str, _Sheet],
     matchers: Sequence[Matcher | None],
-    baseline: str,
+    comparisons: Sequence[Comparison],
     main: str,
     settings: EvaluationSettings,
 ) -> list[Example]:
-    names = [one.name for one in found if main in sheets[one.name].values]
-    other = baseline if baseline in names else names[0]
-    pairs = [(name, other) for name in names if name != other]
+    pairs = [(one.system, one.other) for one in comparisons if one.measure == main]
+    names = {name for pair in pairs for name in pair}
 
     def right(number: int, hit: Hit) -> bool:
         grades = asked.judgements.get(asked.questions[number].id, {})
@@ -313,21 +317,33 @@ def _examples(
     ]
 
 
-def _notes(found: Sequence[Found], judged: Judged | None) -> tuple[str, ...]:
+def _notes(
+    found: Sequence[Found], judged: Judged | None, settings: EvaluationSettings
+) -> tuple[str, ...]:
     notes = [note for one in found for note in one.notes]
-    if judged and judged.absent:
+    if settings.regex:
+        notes.append("Answers are patterns; what the reader answers is not measured by patterns.")
+    if judged is None:
+        return tuple(notes)
+    if judged.absent:
         notes.append(
             f"{judged.absent:,} of the {judged.total:,} relevant {judged.level}s are not in what "
             "was indexed; no system can find them."
         )
-    if judged and judged.level == "document":
+    if judged.level == "document" and judged.cut:
         notes.append(
             "Judgements are about documents: a document ranks where its best passage does."
+        )
+    open_ended = [name for name in settings.judged if not _depth_of(name)]
+    if open_ended and any(one.kind != "run" for one in found):
+        notes.append(
+            f"{', '.join(open_ended)} {'looks' if len(open_ended) == 1 else 'look'} at what was "
+            f"found within depth {settings.depth:,}."
         )
     return tuple(notes)
 
 
-def _about(asked: QuestionSet) -> dict[str, Any]:
+def _about(asked: QuestionSet, source: str) -> dict[str, Any]:
     digest = hashlib.sha256()
     for question in asked.questions:
         row = [question.id, question.text, question.answers, question.unanswerable]
@@ -335,6 +351,7 @@ def _about(asked: QuestionSet) -> dict[str, Any]:
         digest.update(json.dumps(row).encode())
     return {
         "name": asked.name,
+        "source": source,
         "count": len(asked.questions),
         "with_answers": sum(bool(q.answers) for q in asked.questions),
         "unanswerable": sum(q.unanswerable for q in asked.questions),

@@ -7,36 +7,32 @@ questions it makes some, and says so. Wires building, training, evaluating and t
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 from dpr.collection import Collection
 from dpr.corpus import SplitSettings
 from dpr.errors import InputError
 from dpr.evaluation.records import Evaluation
-from dpr.evaluation.report import write_report
-from dpr.pipeline.building import Source, index_if_changed
-from dpr.pipeline.evaluating import Tell, evaluate
+from dpr.evaluation.report import check_extras, write_report
+from dpr.pipeline.building import Source, check_lasting, index_if_changed
+from dpr.pipeline.evaluating import Questions, Tell, evaluate, read_asked
 from dpr.pipeline.figures import EvaluationSettings
 from dpr.pipeline.models import Model
 from dpr.pipeline.systems import BM25, Shelf
-from dpr.pipeline.teaching import Parts, divide, samples, teach
+from dpr.pipeline.teaching import Parts, by_answers, divide, samples, teach
 from dpr.questions import read_question_set
-from dpr.questions.pseudo import pseudo_questions
+from dpr.questions.pseudo import CAUTION, pseudo_questions
 from dpr.records import QuestionSet
 from dpr.shipped import DEFAULT, ModelNames
-
-PSEUDO = (
-    "The questions were made from the documents by a program and not asked by people: they repeat "
-    "the passages' words, which favours BM25. They tell whether the index works, not how well "
-    "people's questions are answered."
-)
 
 
 def report(
     documents: Source,
-    questions: str | os.PathLike[str] | QuestionSet | None = None,
+    questions: Questions | None = None,
     *,
     to: str | os.PathLike[str],
     model: Model = DEFAULT,
@@ -47,7 +43,7 @@ def report(
     tell: Tell | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, list[Path]]:
-    """Indexes documents, asks questions, and writes what came of it.
+    """Indexes documents, asks questions, and writes what came of it: gives that, and the files.
 
     Args:
         questions: in any format of ``dpr.questions``; None takes those that the documents come
@@ -55,72 +51,91 @@ def report(
         to: a folder; the collection is kept in it, and the report.
         train: train the model on a part of the questions and test on the others, before and after.
         pseudo: questions to make where there are none.
-
-    Returns:
-        The evaluation, and the files that show it.
     """
     folder = Path(to)
     settings = settings or EvaluationSettings()
     tell = tell or (lambda text: None)
-    seed = settings.statistics.seed
-    place = folder / "collection.dpr"
-    tell("indexing")
-    index_if_changed(documents, place, model=model, split=split, progress=progress)
-    name = Path(os.fspath(model)).name if isinstance(model, str | os.PathLike) else "model"
-    systems = {name: place}
-    with Collection.open(place) as collection:
+    check_lasting(documents)
+    check_extras()
+    given = _given(documents, questions)  # what is wrong with them is met before indexing
+    name, seconds = Path(os.fspath(model)).name if _is_place(model) else "model", dict[str, float]()
+    systems = {name: folder / "collection.dpr"}
+
+    def indexed(name: str, model: Model) -> None:
+        tell(f"{name}: indexing")
+        began = time.perf_counter()
+        if index_if_changed(documents, systems[name], model=model, split=split, progress=progress):
+            seconds[name] = time.perf_counter() - began
+
+    indexed(name, model)
+    with Collection.open(systems[name]) as collection:
         shelf = Shelf(collection)
-        asked, made = _questions(documents, questions, shelf, pseudo, seed)
+        asked = given or _made(shelf, pseudo, settings.statistics.seed)
         if train:
-            parts = divide(asked, seed)
+            parts = _parts(asked, shelf, settings.statistics.seed)
             asked = parts.test
             taught = _taught(model, parts, shelf, folder / "training", tell)
     if train:
-        systems[f"{name}, trained"] = folder / "trained.dpr"
-        tell("indexing with the trained model")
-        index_if_changed(
-            documents, folder / "trained.dpr", model=taught, split=split, progress=progress
-        )
+        trained = f"{name}, trained"
+        systems[trained] = folder / "trained.dpr"
+        indexed(trained, taught)
     found = evaluate(
         [f"{name}={path}" for name, path in systems.items()],
         asked,
         baseline=BM25,
         settings=settings,
+        encode_seconds=seconds,
         tell=tell,
     )
-    if made:
-        about = found.questions | {"made": True}
-        found = replace(found, questions=about, notes=(PSEUDO, *found.notes))
+    found = _told_of(found, documents if questions is None else questions, given is None)
+    tell("writing the report")
     return found, write_report(found, folder)
 
 
-def _taught(model: Model, parts: Parts, shelf: Shelf, folder: Path, tell: Tell) -> ModelNames:
-    tell("looking for hard negatives")
-    train, dev = samples(parts.train, shelf), samples(parts.dev, shelf)
-    return teach(model, train, dev, folder, lambda event: tell(_told(event)))
+def _told_of(found: Evaluation, source: object, made: bool) -> Evaluation:
+    """The evaluation, with where its questions are from, or that they were made."""
+    about = found.questions | {"source": os.fspath(source) if _is_place(source) else ""}
+    if not made:
+        return replace(found, questions=about)
+    return replace(found, questions=about | {"made": True}, notes=(CAUTION, *found.notes))
 
 
-def _questions(
-    documents: Source,
-    questions: str | os.PathLike[str] | QuestionSet | None,
-    shelf: Shelf,
-    count: int,
-    seed: int,
-) -> tuple[QuestionSet, bool]:
-    """The questions, and whether they had to be made."""
-    if isinstance(questions, QuestionSet):
-        return questions, False
+def _is_place(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(source, str | os.PathLike)
+
+
+def _given(documents: Source, questions: Questions | None) -> QuestionSet | None:
+    """The questions that are given, or that come with the documents; None where there are none."""
     if questions is not None:
-        return read_question_set(questions), False
-    if isinstance(documents, str | os.PathLike) and has_questions(Path(documents)):
-        return read_question_set(documents), False
+        return read_asked(questions)
+    if _is_place(documents) and has_questions(Path(documents)):
+        return read_question_set(documents)
+    return None
+
+
+def _made(shelf: Shelf, count: int, seed: int) -> QuestionSet:
     made = pseudo_questions(shelf, count, seed)
     if not made.questions:
         raise InputError(
             "nothing in these documents can be asked for (no names, dates or numbers inside "
             "sentences); give questions"
         )
-    return made, True
+    return made
+
+
+def _parts(asked: QuestionSet, shelf: Shelf, seed: int) -> Parts:
+    """Parts to train and test on; without judgements the answers say which passages are right, and
+    the test goes by answers alone."""
+    if asked.judgements:
+        return divide(asked, seed)
+    parts = divide(by_answers(asked, shelf), seed)
+    return replace(parts, test=replace(parts.test, judgements={}))
+
+
+def _taught(model: Model, parts: Parts, shelf: Shelf, folder: Path, tell: Tell) -> ModelNames:
+    tell("looking for hard negatives")
+    train, dev = samples(parts.train, shelf), samples(parts.dev, shelf)
+    return teach(model, train, dev, folder, lambda event: tell(_told(event)))
 
 
 def has_questions(source: Path) -> bool:

@@ -6,7 +6,9 @@ takes to repeat it. Knows nothing of measures.
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +67,7 @@ class Shelf:
         self._collection = source if isinstance(source, Collection) else None
         self._passages = [] if isinstance(source, Collection) else list(source)
         self._rows: dict[str, int] = {}
+        self._taken: dict[int, Passage] = {}  # found for many questions, and held once
 
     def __len__(self) -> int:
         return len(self._passages if self._collection is None else self._collection)
@@ -79,7 +82,9 @@ class Shelf:
     def take(self, rows: Sequence[int]) -> list[Passage]:
         if self._collection is None:
             return [self._passages[row] for row in rows]
-        return self._collection.passages(rows)
+        if new := [row for row in dict.fromkeys(rows) if row not in self._taken]:
+            self._taken.update(zip(new, self._collection.passages(new), strict=True))
+        return [self._taken[row] for row in rows]
 
     def ids(self) -> list[str]:
         if self._collection is None:
@@ -114,68 +119,117 @@ def of_collection(
             for one in pipeline.search_many(texts[first : first + AT_ONCE], depth)
         ]
     about = describe(pipeline.collection.path)
-    reader = pipeline.reader if read else None
-    cost = Cost(
-        about["bytes"],
-        encode_seconds,
-        about["rows"],
-        _latencies(lambda text: pipeline.search(text, depth), texts[:TIMED]),
-        _latencies(lambda text: pipeline.ask(text, depth), texts[:READ_TIMED]) if reader else (),
-    )
     notes = []
     if about["truncated"]:
         notes.append(
             f"{name}: of {about['truncated']:,} passages only the first "
             f"{about['encoder']['settings'].get('max_length')} tokens were encoded."
         )
+    cost = Cost(
+        sum(part.nbytes for part in pipeline.collection.vectors),
+        encode_seconds,
+        about["rows"],
+        _latencies(lambda text: pipeline.search(text, depth), texts[:TIMED]),
+    )
     found = Found(name, "collection", about, cost, hits, notes=tuple(notes))
+    return _read(found, pipeline, texts, min(read, depth), tell) if read else found
+
+
+def _read(
+    found: Found, pipeline: Pipeline, texts: Sequence[str], read: int, tell: Callable[[str], None]
+) -> Found:
+    """What the reader makes of the first ``read`` hits; nothing where there is no reader."""
+    reader = pipeline.reader
     if reader is None:
         return found
-    deep = replace(reader.settings, passages=read)
-    reading = Reader(reader.model, reader.tokenizer, deep)
+    reader = Reader(reader.model, reader.tokenizer, replace(reader.settings, passages=read))
     readings: list[list[tuple[Hit, Reading]]] = []
     for first in range(0, len(texts), READ_AT_ONCE):
-        tell(f"{name}: reading for question {first + 1:,} of {len(texts):,}")
+        tell(f"{found.name}: reading for question {first + 1:,} of {len(texts):,}")
         some = slice(first, first + READ_AT_ONCE)
-        readings += reading.read_hits(texts[some], hits[some])
-    return replace(found, readings=readings, reading=deep)
+        readings += reader.read_hits(texts[some], found.hits[some])
+
+    def ask(text: str) -> None:
+        reader.answer(text, pipeline.search(text, read))
+
+    cost = replace(found.cost, reading=_latencies(ask, texts[:READ_TIMED]))
+    return replace(found, cost=cost, readings=readings, reading=reader.settings)
 
 
-def of_run(
-    name: str, path: Path, questions: Sequence[Question], depth: int, shelf: Shelf | None
-) -> Found:
-    """A TREC run. Its passages have texts where a shelf has them."""
+def of_run(name: str, path: Path, questions: Sequence[Question], shelves: Sequence[Shelf]) -> Found:
+    """A TREC run, all of it. Its passages have texts where a shelf has them.
+
+    Raises:
+        InputError: it is about none of the questions.
+    """
     run = read_run(path)
-    hits = []
+    hits: Hits = []
     missing: set[str] = set()
     for question in questions:
         # Equal scores as trec_eval orders them: the later id first.
         pairs = run.get(question.id, {}).items()
-        ranked = sorted(pairs, key=lambda pair: (pair[1], pair[0]), reverse=True)[:depth]
-        passages = shelf.find([one for one, _ in ranked]) if shelf else [None] * len(ranked)
-        missing.update(
-            one for (one, _), passage in zip(ranked, passages, strict=True) if passage is None
-        )
+        ranked = sorted(pairs, key=lambda pair: (pair[1], pair[0]), reverse=True)
+        ids = [one for one, _ in ranked]
+        passages = _texts(ids, shelves)
+        missing.update(one for one in ids if one not in passages)
         hits.append(
-            tuple(
-                Hit(passage or Passage(one, ""), score)
-                for (one, score), passage in zip(ranked, passages, strict=True)
-            )
+            tuple(Hit(passages.get(one) or Passage(one, ""), score) for one, score in ranked)
         )
-    notes = []
-    if shelf and missing:
+    notes = _answered(name, path, hits, "ids")
+    if shelves and missing:
         notes.append(
             f"{name}: the texts of {len(missing):,} of its passages are not at hand; they count as "
             "holding no answer."
         )
-    return Found(name, "run", {"run": path.name}, Cost(), hits, notes=tuple(notes))
+    return Found(name, "run", _file(path), Cost(), hits, notes=tuple(notes))
 
 
-def of_results(name: str, path: Path, questions: Sequence[Question], depth: int) -> Found:
-    """The original's results JSON; its questions are recognised by their text."""
-    given = {asked.question.text: asked.hits[:depth] for asked in iterate_results(path)}
-    hits = [given.get(question.text, ()) for question in questions]
-    return Found(name, "results", {"results": path.name}, Cost(), hits)
+def _texts(ids: Sequence[str], shelves: Sequence[Shelf]) -> dict[str, Passage]:
+    found: dict[str, Passage] = {}
+    for shelf in shelves:
+        left = [one for one in ids if one not in found]
+        pairs = zip(left, shelf.find(left) if left else [], strict=True)
+        found.update((one, passage) for one, passage in pairs if passage is not None)
+    return found
+
+
+def of_results(name: str, path: Path, questions: Sequence[Question]) -> Found:
+    """The original's results JSON; its questions are recognised by their text, and those that come
+    several times by their order.
+
+    Raises:
+        InputError: it is about none of the questions.
+    """
+    given: dict[str, list[tuple[Hit, ...]]] = {}
+    for asked in iterate_results(path):
+        given.setdefault(asked.question.text, []).append(asked.hits)
+    used: Counter[str] = Counter()
+    hits: Hits = []
+    for question in questions:
+        lists = given.get(question.text, [])
+        hits.append(lists[min(used[question.text], len(lists) - 1)] if lists else ())
+        used[question.text] += 1
+    notes = _answered(name, path, hits, "texts")
+    return Found(name, "results", _file(path), Cost(), hits, notes=tuple(notes))
+
+
+def _answered(name: str, path: Path, hits: Hits, known_by: str) -> list[str]:
+    """A note of the questions that a file has nothing for."""
+    without = sum(not one for one in hits)
+    if without == len(hits):
+        raise InputError(
+            f"holds hits for none of the {len(hits):,} questions; they are known by their "
+            f"{known_by}: give the file that belongs to these questions",
+            source=str(path),
+        )
+    if not without:
+        return []
+    return [f"{name}: holds no hits for {without:,} of {len(hits):,} questions; they count 0."]
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
 
 def of_bm25(name: str, shelf: Shelf, questions: Sequence[Question], depth: int) -> Found:
@@ -193,7 +247,11 @@ def of_bm25(name: str, shelf: Shelf, questions: Sequence[Question], depth: int) 
         shelf.take([row for _, row in index.search([text], depth)[0]])
 
     cost = Cost(index.bytes, seconds, len(shelf), _latencies(once, texts[:TIMED]))
-    settings = {"k1": index.settings.k1, "b": index.settings.b, "language": "english"}
+    settings: dict[str, Any] = {
+        "k1": index.settings.k1,
+        "b": index.settings.b,
+        "language": "english",
+    }
     return Found(name, BM25, settings, cost, hits)
 
 
@@ -217,7 +275,12 @@ def of_untrained(
         tuple(Hit(p, float(s)) for p, s in zip(shelf.take(found.tolist()), own, strict=True))
         for own, found in zip(scores, rows, strict=True)
     ]
-    cost = Cost(len(index) * index.dim * 4, seconds, len(shelf))
+
+    def once(text: str) -> None:
+        shelf.take(index.search(asking.encode([text]), depth)[1][0].tolist())
+
+    latencies = _latencies(once, [one.text for one in questions[:TIMED]])
+    cost = Cost(len(index) * index.dim * 4, seconds, len(shelf), latencies)
     note = f"{name} has the encoders of {folder.name} with random weights: a floor, not a rival."
     return Found(name, UNTRAINED, {"seed": seed}, cost, hits, notes=(note,))
 

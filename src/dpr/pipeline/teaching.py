@@ -6,6 +6,8 @@ collection, BM25 and the retriever's training together.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,12 +22,12 @@ from dpr.indexes.bm25 import BM25Index
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.pipeline.models import Model, model_names
 from dpr.pipeline.systems import Shelf
-from dpr.records import Passage, Question, QuestionSet
+from dpr.records import Passage, QuestionSet
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRQuestionEncoderTokenizer
 from dpr.training.loop import Event, Run
 from dpr.training.retriever import RetrieverTask, tie
-from dpr.training.samples import Context, TrainingSample
+from dpr.training.samples import Context, TrainingSample, sample_to_json
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 LOOP = LoopSettings(epochs=3, learning_rate=2e-5, warmup_steps=100)
@@ -44,46 +46,89 @@ class Parts:
 
 
 def divide(questions: QuestionSet, seed: int) -> Parts:
-    """Judged questions by the documents of their first relevant passage, so that no document that
-    is trained on is tested on.
+    """Judged questions in parts, so that no document that is relevant to a question of one part is
+    relevant to one of another.
 
     Raises:
-        InputError: fewer than ten documents have questions.
+        InputError: fewer than ten groups of documents have questions.
     """
-    documents: dict[str, list[Question]] = {}
-    for question in questions.questions:
-        grades = questions.judgements.get(question.id, {})
-        relevant = [one for one, grade in grades.items() if grade > 0]
-        if relevant:
-            documents.setdefault(document_of(relevant[0]), []).append(question)
-    if len(documents) < 10:
+    relevant = {
+        question.id: [
+            document_of(one)
+            for one, grade in questions.judgements.get(question.id, {}).items()
+            if grade > 0
+        ]
+        for question in questions.questions
+    }
+    group = _groups([documents for documents in relevant.values() if documents])
+    names = sorted(set(group.values()))
+    if len(names) < 10:
         raise InputError(
-            f"training needs judged questions about at least 10 documents, {questions.name} has "
-            f"them about {len(documents)}; leave training out, or give more questions"
+            f"training needs questions about at least 10 documents that share none, "
+            f"{questions.name} has them about {len(names)}; leave training out, or give more"
         )
-    names = sorted(documents)
     random.Random(seed).shuffle(names)
     train, dev = round(TRAIN * len(names)), max(1, round(DEV * len(names)))
     parts = names[:train], names[train : train + dev], names[train + dev :]
     found = []
     for part, what in zip(parts, ("train", "dev", "test"), strict=True):
-        chosen = {question.id for name in part for question in documents[name]}
-        kept = tuple(question for question in questions.questions if question.id in chosen)
+        chosen = set(part)
+        kept = tuple(
+            question
+            for question in questions.questions
+            if relevant[question.id] and group[relevant[question.id][0]] in chosen
+        )
         judgements = {question.id: questions.judgements[question.id] for question in kept}
         found.append(QuestionSet(f"{questions.name} ({what})", kept, judgements))
     return Parts(*found)
+
+
+def _groups(together: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Documents that are relevant to one question are in one group, and so are theirs: the name of
+    its group by document."""
+    first: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while first.setdefault(name, name) != name:
+            first[name] = first[first[name]]
+            name = first[name]
+        return name
+
+    for documents in together:
+        for other in documents:
+            first[root(other)] = root(documents[0])
+    return {name: root(name) for name in list(first)}
+
+
+def by_answers(questions: QuestionSet, shelf: Shelf) -> QuestionSet:
+    """Questions judged by their answers: the passage that BM25 ranks highest among those that hold
+    one is relevant (Karpukhin et al. 2020, §4.1). Questions without such a passage are left out."""
+    index, passages = _bm25(shelf)
+    judgements = {}
+    found = index.search([question.text for question in questions.questions], LOOKED_AT)
+    for question, hits in zip(questions.questions, found, strict=True):
+        matcher = Matcher(question.answers)
+        holding = (row for _, row in hits if matcher.matches(passages[row].text))
+        if question.answers and (row := next(holding, None)) is not None:
+            judgements[question.id] = {passages[row].id: 1}
+    kept = tuple(question for question in questions.questions if question.id in judgements)
+    return QuestionSet(questions.name, kept, judgements)
+
+
+def _bm25(shelf: Shelf) -> tuple[BM25Index, list[Passage]]:
+    passages = list(shelf)
+    return BM25Index([f"{one.title} {one.text}" for one in passages]), passages
 
 
 def samples(questions: QuestionSet, shelf: Shelf) -> list[TrainingSample]:
     """Questions with their passages: of a relevant document those that hold an accepted answer, or
     else those that BM25 ranks best; negatives are BM25's best that are neither relevant nor hold
     one."""
-    passages = list(shelf)
+    index, passages = _bm25(shelf)
     by_document: dict[str, list[int]] = {}
     for row, passage in enumerate(passages):
         for name in {passage.id, document_of(passage.id)}:
             by_document.setdefault(name, []).append(row)
-    index = BM25Index([f"{one.title} {one.text}" for one in passages])
     found = index.search([question.text for question in questions.questions], LOOKED_AT)
     made = []
     for question, hits in zip(questions.questions, found, strict=True):
@@ -132,7 +177,18 @@ def teach(
         tie(question, context)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
     task = RetrieverTask(question, context, tokenizer, train, dev, RETRIEVER, LOOP.seed)
-    description = {"trained": "retriever", "start": names.to_dict(), "retriever": asdict(RETRIEVER)}
+    description = {
+        "trained": "retriever",
+        "start": names.to_dict(),
+        # A run goes on only with the samples that it began with.
+        "data": {"train": _digest(train), "dev": _digest(dev)},
+        "retriever": asdict(RETRIEVER),
+    }
     Run(task, LOOP, to, description, tell)()
     best = model_names(to / "best")
     return ModelNames(best.question, best.context, names.reader)
+
+
+def _digest(samples: Sequence[TrainingSample]) -> str:
+    rows = [sample_to_json(sample) for sample in samples]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

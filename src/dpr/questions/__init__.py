@@ -26,6 +26,7 @@ holds, and what gets lost in it, is in docs/formats.md, "Questions, judgements a
 {'0': {'b': 2.25, 'c': 1.5, 'a': 1.5}}
 """
 
+from dpr.questions.given import check_set, question_set
 from dpr.questions.lines import batches, read_questions
 from dpr.questions.qrels import read_judgements, write_judgements
 from dpr.questions.results import iterate_results, read_results, write_results
@@ -34,7 +35,9 @@ from dpr.questions.sets import read_question_set, write_question_set
 
 __all__ = [
     "batches",
+    "check_set",
     "iterate_results",
+    "question_set",
     "read_judgements",
     "read_question_set",
     "read_questions",

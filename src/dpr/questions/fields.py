@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unicodedata import category
 
 from dpr.corpus.rows import check_characters
 from dpr.errors import InputError
@@ -67,7 +68,7 @@ def read_answers(value: object, source: str, line: int | None = None) -> tuple[s
             line=line,
         )
     for answer in value:
-        if isinstance(answer, str) and (not answer or answer.isspace()):
+        if isinstance(answer, str) and is_blank(answer):
             raise InputError(
                 "an answer is empty, which would match every passage; leave it out",
                 source=source,
@@ -75,6 +76,12 @@ def read_answers(value: object, source: str, line: int | None = None) -> tuple[s
             )
         read_text(answer, "an answer", source, line)
     return tuple(value)
+
+
+def is_blank(answer: str) -> bool:
+    """Whether an answer has nothing but separators and control characters, and so no token."""
+    kinds = {category(character) for character in answer}
+    return all(kind[0] in "ZC" and kind != "Cs" for kind in kinds)  # surrogates: told by name
 
 
 def read_question(

@@ -80,6 +80,17 @@ def _from_json(text: str, name: str, number: int, need_id: bool) -> Question:
             source=name,
             line=number,
         )
+    return question_from_row(value, name, number, need_id)
+
+
+def question_from_row(
+    value: Mapping[str, Any], name: str, number: int, need_id: bool = False
+) -> Question:
+    """The question of a JSON object, or of a row that a program holds.
+
+    Raises:
+        InputError: no text, or one of the values is malformed.
+    """
     metadata = value.get("metadata")
     beside: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
     identifier = value.get("_id", value.get("id", None if need_id else number))

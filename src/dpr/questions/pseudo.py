@@ -18,6 +18,11 @@ from dpr.corpus.sentences import sentence_spans
 from dpr.records import Passage, Question, QuestionSet
 
 NAME = "pseudo-questions"
+CAUTION = (
+    "The questions were made from the documents by a program and not asked by people: they repeat "
+    "the passages' words, which favours BM25. They tell whether the index works, not how well "
+    "people's questions are answered."
+)
 AROUND = 8  # words kept on each side of what is asked for
 FEWEST = 6  # words that a sentence must have beside the answer
 

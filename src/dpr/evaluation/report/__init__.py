@@ -7,9 +7,10 @@ from dpr.evaluation.report.markdown import to_markdown
 from dpr.evaluation.report.page import to_html
 from dpr.evaluation.report.serial import read_json, write_json
 from dpr.evaluation.report.tables import write_csv
-from dpr.evaluation.report.writing import write_report
+from dpr.evaluation.report.writing import check_extras, write_report
 
 __all__ = [
+    "check_extras",
     "model_card",
     "read_json",
     "to_html",

@@ -60,10 +60,12 @@ def _questions(evaluation: Evaluation) -> Iterator[list[Any]]:
     """A row for each question and system, a column for each measure."""
     by_system = evaluation.per_question
     measures = list(dict.fromkeys(name for one in by_system.values() for name in one))
-    yield ["question", "system", *measures]
-    for place, question in enumerate(evaluation.question_ids):
+    yield ["question", "text", "system", *measures]
+    texts = evaluation.question_texts or [""] * len(evaluation.question_ids)
+    for place, (question, text) in enumerate(zip(evaluation.question_ids, texts, strict=True)):
         for system, values in by_system.items():
-            yield [question, system, *(_at(values.get(name, ()), place) for name in measures)]
+            cells = (_at(values.get(name, ()), place) for name in measures)
+            yield [question, text, system, *cells]
 
 
 def _at(values: tuple[float | None, ...], place: int) -> float | None:

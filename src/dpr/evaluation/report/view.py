@@ -28,11 +28,7 @@ from dpr.evaluation.report.parts import (
     Table,
 )
 from dpr.evaluation.report.reader import reader_section
-
-PSEUDO = (
-    "The questions were made from the documents and not asked by people: the figures compare "
-    "systems on these documents, and are higher than people's own questions would give."
-)
+from dpr.questions.pseudo import CAUTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +63,9 @@ def view(evaluation: Evaluation) -> View:
     return View(
         title=evaluation.title,
         about=_about(found),
-        warning=PSEUDO if evaluation.questions.get("made") else "",
+        warning=CAUTION if evaluation.questions.get("made") else "",
         summary=evaluation.summary,
-        notes=evaluation.notes,
+        notes=tuple(one for one in evaluation.notes if one != CAUTION),
         ladder=_ladder(found),
         sections=tuple(one for one in sections if one is not None),
     )
@@ -155,7 +151,7 @@ def measure_section(found: Findings) -> Section | None:
     marks = (
         words(
             " ▲ and ▼ mark what is significantly better and worse than {} (p below {}, corrected"
-            " for the number of comparisons).",
+            " for the comparisons by that measure).",
             Name(baseline),
             number(found.evaluation.alpha, "raw", "/alpha"),
         )

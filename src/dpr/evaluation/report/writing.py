@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
+from dpr.errors import MissingExtraError
 from dpr.evaluation.records import Evaluation
 from dpr.evaluation.report.card import model_card
 from dpr.evaluation.report.files import write_text
@@ -31,3 +33,14 @@ def write_report(evaluation: Evaluation, folder: str | Path) -> list[Path]:
     paths = [write_text(folder / name, text) for name, text in texts.items()]
     paths.insert(1, write_json(evaluation, folder / "evaluation.json"))
     return paths + write_csv(evaluation, folder)
+
+
+def check_extras() -> None:
+    """So that a missing package is met before an hour's work, not after it.
+
+    Raises:
+        MissingExtraError: jinja2 or matplotlib is not installed.
+    """
+    for name in ("jinja2", "matplotlib"):
+        if find_spec(name) is None:
+            raise MissingExtraError(name, "evaluate", "writing a report")
