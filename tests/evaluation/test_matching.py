@@ -138,11 +138,12 @@ def test_folding_hides_no_token(before: str, after: str) -> None:
 def test_spans_stand_where_the_answers_do(given: tuple[str, list[str]]) -> None:
     text, answers = given
     spans = Matcher(answers).spans(text)
-    with_tokens = [answer for answer in answers if second_tokens(answer)]
-    assert bool(spans) is second_has_answer(text, with_tokens)
+    # By the slow twin: regex's database may know characters that this Python's does not.
+    with_tokens = [a for a in answers if list(matching._tokens(normalize("NFD", a)))]
+    assert bool(spans) is has_answer(text, with_tokens)
     for start, end in spans:
         # Cut out, it still holds an answer; and it begins and ends with characters made whole.
-        assert second_has_answer(text[start:end], with_tokens)
+        assert has_answer(text[start:end], with_tokens)
         assert end == len(text) or not combining(normalize("NFD", text[end])[0])
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     assert all(0 <= start < end <= len(text) for start, end in spans)
