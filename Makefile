@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # For example: make test PYTEST_ARGS='tests/corpus -x'
 PYTEST_ARGS ?=
+# Tests at a time
+JOBS ?= 2
 # For example: make bench BENCH=benchmarks/flat_search.py
 BENCH ?= $(shell grep -l __main__ benchmarks/*.py)
 
@@ -13,7 +15,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PEERS := .venv-peers
-PYTEST := $(BIN)/python -m pytest --ignore=tests/peers
+# A core each: threads of torch that share cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/peers -n $(JOBS) --dist loadfile
 BUILT_FROM := pyproject.toml constraints.txt hatch_build.py
 
 # Two runs of pip in one environment would trip over each other.
