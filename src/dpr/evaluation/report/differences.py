@@ -46,8 +46,8 @@ def difference_section(found: Findings) -> Section | None:
         blocks.append(_table(found, rest, title, folded=str(title)))
     lead = words(
         "Paired tests over the questions that both systems have. p is corrected for the"
-        " comparisons by that measure (Holm); a difference counts as real where it is below {}. The effect size is"
-        " the mean difference over the standard deviation of the differences.",
+        " comparisons by that measure (Holm); a difference counts as real where it is below {}."
+        " The effect size is the mean difference over the standard deviation of the differences.",
         number(evaluation.alpha, "raw", "/alpha"),
     )
     return Section("differences", "What is really different", lead, tuple(blocks))
