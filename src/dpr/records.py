@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Document:
         title: what the document is called; encoded together with each of its passages.
         source: where it came from (a path, ``file:line``, or a name), as shown to people.
         sections: headings in ascending order of ``start``.
+        metadata: further facts, plain JSON values by name; what searches can be narrowed by.
     """
 
     id: str
@@ -34,11 +36,17 @@ class Document:
     title: str = ""
     source: str = ""
     sections: tuple[Section, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a document: ``text == document.text[start:end]``, offsets in characters."""
+    """A piece of a document: ``text == document.text[start:end]``, offsets in characters.
+
+    Attributes:
+        document: the id of the document; empty stands for the passage's own id.
+        metadata: the document's.
+    """
 
     id: str
     text: str
@@ -47,6 +55,8 @@ class Passage:
     source: str = ""
     start: int = 0
     end: int = 0
+    document: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +89,21 @@ class QuestionSet:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found for a question; ``score`` is the inner product of the two vectors."""
+    """A passage found for a question.
+
+    Attributes:
+        score: what hits are ranked by: the inner product of the two vectors, BM25's score, or what
+            the two were fused to.
+        dense_score, dense_rank: the inner product, and its place (from 1) in the dense list.
+        bm25_score, bm25_rank: the same by words. None: not searched so, or not in that list.
+    """
 
     passage: Passage
     score: float
+    dense_score: float | None = None
+    dense_rank: int | None = None
+    bm25_score: float | None = None
+    bm25_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +137,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What asking gives: the question, the passages found, the answers (none: no answer)."""
+    """What asking gives: the question, the passages found, the answers (none: no answer).
+
+    ``version`` is that of the collection which was asked; 0 where there was none.
+    """
 
     question: Question
     hits: tuple[Hit, ...]
     answers: tuple[Answer, ...] = ()
+    version: int = 0
