@@ -23,10 +23,16 @@ from dpr.errors import InputError, SettingsError
 
 def test_exported_names() -> None:
     assert dpr.corpus.__all__ == [
+        "Changed",
+        "DuplicateSettings",
+        "Kept",
+        "PassageIds",
         "Problem",
         "Problems",
         "SourceSettings",
         "SplitSettings",
+        "document_digest",
+        "read_changes",
         "read_documents",
         "read_passages",
         "split_document",

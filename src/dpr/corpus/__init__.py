@@ -1,7 +1,9 @@
 """Documents -> passages: reading sources and splitting what they hold.
 
 ``read_documents`` takes a path or the word ``pydoc`` and streams documents; ``split_document``
-cuts one into passages; ``read_passages`` does both. Knows nothing of tokens or models.
+cuts one into passages; ``read_passages`` does both. ``read_changes`` gives the documents that are
+not as they were when a source was last read, each with its digest. Knows nothing of tokens or
+models.
 
 What is malformed is an ``InputError`` that names the file and line, what was found and what is
 expected; ``SourceSettings(on_error="skip")`` leaves it out, counts it and lists the first 20 in
@@ -16,16 +18,23 @@ tea#0 0 34 Boil water. Pour it on the leaves.
 tea#1 35 40 Wait.
 """
 
+from dpr.corpus.changes import Changed, Kept, document_digest
 from dpr.corpus.problems import Problem, Problems
-from dpr.corpus.settings import SourceSettings, SplitSettings
-from dpr.corpus.sources import read_documents, read_passages
-from dpr.corpus.split import split_document
+from dpr.corpus.settings import DuplicateSettings, SourceSettings, SplitSettings
+from dpr.corpus.sources import read_changes, read_documents, read_passages
+from dpr.corpus.split import PassageIds, split_document
 
 __all__ = [
+    "Changed",
+    "DuplicateSettings",
+    "Kept",
+    "PassageIds",
     "Problem",
     "Problems",
     "SourceSettings",
     "SplitSettings",
+    "document_digest",
+    "read_changes",
     "read_documents",
     "read_passages",
     "split_document",

@@ -2,7 +2,8 @@
 
 Takes a path; gives one document a file. In a folder the id is the file's path below it, with
 slashes; a single file goes by its name. Files come in the order of their ids, by code point.
-Each file is read whole. Text files are kept as they are, line ends included, but for the byte
+Each file is read whole, and made into a document only where its digest is not the one that it had
+before. Text files are kept as they are, line ends included, but for the byte
 order mark, so offsets match the file decoded as UTF-8; for HTML, PDF and Word files they refer to
 the extracted text. Names that begin with a dot are left aside, and so are links to folders.
 """
@@ -10,9 +11,13 @@ the extracted text. Names that begin with a dot are left aside, and so are links
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from dpr.corpus.changes import Changed, Kept, file_digest
+from dpr.corpus.characters import check_characters
+from dpr.corpus.front_matter import read_front_matter
 from dpr.corpus.headings import (
     Heading,
     first_title,
@@ -22,67 +27,79 @@ from dpr.corpus.headings import (
 )
 from dpr.corpus.html import extract_html
 from dpr.corpus.lines import decode_text
+from dpr.corpus.metadata import NOTHING, clean_metadata
 from dpr.corpus.office import read_docx, read_pdf
 from dpr.corpus.problems import Problems
-from dpr.corpus.rows import check_characters
 from dpr.corpus.settings import OnError
 from dpr.errors import InputError, MissingExtraError
 from dpr.records import Document
 
-Extracted = tuple[str, list[Heading], str]
-"""Text, headings, and the title that the file declares (may be empty)."""
+Reader = Callable[[bytes, str], "Extracted"]
 
 
-def _decoded(path: Path) -> str:
+class Extracted(NamedTuple):
+    """What a file holds; the title is the one that it declares, and may be empty."""
+
+    text: str
+    headings: list[Heading]
+    title: str
+    metadata: Mapping[str, Any] = NOTHING
+
+
+def _plain(data: bytes, source: str) -> Extracted:
+    return Extracted(decode_text(data, source), [], "")
+
+
+def _markdown(data: bytes, source: str) -> Extracted:
+    text = decode_text(data, source)
+    headings = markdown_headings(text)
+    given: dict[str, Any] = dict(read_front_matter(text))
+    declared = given.pop("title", "")
+    title = str(declared).strip() if isinstance(declared, str | int | float) else ""
+    metadata = clean_metadata(given, source) if given else NOTHING
+    return Extracted(text, headings, title or first_title(headings), metadata)
+
+
+def _rst(data: bytes, source: str) -> Extracted:
+    text = decode_text(data, source)
+    return Extracted(text, (headings := rst_headings(text)), first_title(headings))
+
+
+def _html(data: bytes, source: str) -> Extracted:
     try:
-        return decode_text(path.read_bytes(), str(path))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot be read: {reason}", source=str(path)) from error
-
-
-def _plain(path: Path) -> Extracted:
-    return _decoded(path), [], ""
-
-
-def _markdown(path: Path) -> Extracted:
-    text = _decoded(path)
-    return text, (headings := markdown_headings(text)), first_title(headings)
-
-
-def _rst(path: Path) -> Extracted:
-    text = _decoded(path)
-    return text, (headings := rst_headings(text)), first_title(headings)
-
-
-def _html(path: Path) -> Extracted:
-    try:
-        text, headings, title = extract_html(_decoded(path))
+        text, headings, title = extract_html(decode_text(data, source))
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"cannot be read as HTML: {error}", source=str(path)) from error
-    return text, headings, title or first_title(headings)
+        raise InputError(f"cannot be read as HTML: {error}", source=source) from error
+    return Extracted(text, headings, title or first_title(headings))
 
 
-def _docx(path: Path) -> Extracted:
-    text, headings, title = read_docx(path)
-    return text, headings, title or first_title(headings)
+def _docx(data: bytes, source: str) -> Extracted:
+    text, headings, title = read_docx(data, source)
+    return Extracted(text, headings, title or first_title(headings))
 
 
-READERS: dict[str, Callable[[Path], Extracted]] = {
+def _pdf(data: bytes, source: str) -> Extracted:
+    return Extracted(*read_pdf(data, source))
+
+
+READERS: dict[str, Reader] = {
     ".txt": _plain,
     ".md": _markdown,
     ".rst": _rst,
     ".html": _html,
     ".htm": _html,
-    ".pdf": read_pdf,
+    ".pdf": _pdf,
     ".docx": _docx,
 }
 
 
-def read_file(path: Path, identifier: str) -> Document | None:
+def read_file(path: Path, identifier: str, known: str = "") -> Kept | Changed | None:
     """The document in a file; None when the file holds nothing but white space.
+
+    Args:
+        known: the digest that the file had; where it has it still, nothing is made of its bytes.
 
     Raises:
         InputError: the file is of another type, or malformed.
@@ -97,36 +114,64 @@ def read_file(path: Path, identifier: str) -> Document | None:
             source=source,
         )
     check_characters("path", identifier, ascii(source)[1:-1])
-    text, headings, title = reader(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot be read: {reason}", source=source) from error
+    digest = file_digest(identifier, data)
+    if digest == known:
+        return Kept(identifier, digest)
+    text, headings, title, metadata = reader(data, source)
     if not text or text.isspace():
         return None
-    return Document(identifier, text, title or path.stem, source, to_sections(headings))
+    sections = to_sections(headings)
+    title = title or path.stem
+    return Changed(Document(identifier, text, title, source, sections, metadata), digest)
 
 
-def read_folder(folder: Path, on_error: OnError, problems: Problems) -> Iterator[Document]:
+def read_folder(
+    folder: Path, on_error: OnError, problems: Problems, known: Mapping[str, str] = NOTHING
+) -> Iterator[Kept | Changed]:
     """The documents below a folder; empty files and other types are told to ``problems``.
+
+    Args:
+        known: digest of each document, by id, as the folder was when it was last read. Of a file
+            that is skipped now, and of what a folder that cannot be listed held, the documents
+            that are known are ``Kept``, with a note.
 
     Raises:
         InputError: a file is malformed, unless such files are skipped.
         MissingExtraError: a file needs a package that is not installed, unless skipped.
     """
-    for identifier in sorted(_names(folder, "", on_error, problems)):
+    closed: list[str] = []
+    for identifier in sorted(_names(folder, "", on_error, problems, closed)):
         path = folder / identifier
         try:
-            document = read_file(path, identifier)
+            found = read_file(path, identifier, known.get(identifier, ""))
         except (InputError, MissingExtraError) as error:
             if on_error == "raise":
                 raise
             problems.add_error(error, str(path))
+            if identifier in known:
+                yield Kept(identifier, known[identifier], str(error))
             continue
-        if document is None:
-            problems.add(str(path), "the file is empty")
+        if found is None:
+            problems.add(str(path), "the file is empty", hides=False)
         else:
-            yield document
+            yield found
+    for prefix in closed:
+        note = f"{folder / prefix}: cannot be listed"
+        yield from (Kept(one, known[one], note) for one in known if one.startswith(prefix))
 
 
-def _names(folder: Path, prefix: str, on_error: OnError, problems: Problems) -> Iterator[str]:
-    """Paths below ``folder`` of the files to read; the rest is told to ``problems``."""
+def _names(
+    folder: Path, prefix: str, on_error: OnError, problems: Problems, closed: list[str]
+) -> Iterator[str]:
+    """Paths below ``folder`` of the files to read; the rest is told to ``problems``.
+
+    ``closed`` takes the paths of folders that cannot be listed, with a slash at the end.
+    """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -134,13 +179,14 @@ def _names(folder: Path, prefix: str, on_error: OnError, problems: Problems) -> 
         if on_error == "raise":
             raise InputError(reason, source=str(folder)) from error
         problems.add(str(folder), reason)
+        closed.append(prefix)
         return
     for entry in entries:
         name = prefix + entry.name
         if entry.name.startswith("."):
             problems.ignore(str(folder / entry.name))
         elif entry.is_dir(follow_symlinks=False):
-            yield from _names(folder / entry.name, f"{name}/", on_error, problems)
+            yield from _names(folder / entry.name, f"{name}/", on_error, problems, closed)
         elif entry.is_file() and Path(entry.name).suffix.lower() in READERS:
             yield name
         else:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
+from dpr.corpus.front_matter import front_matter_lines
 from dpr.records import Section
 
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n?|\n|$)")
@@ -57,7 +59,7 @@ def markdown_headings(text: str) -> list[Heading]:
     fence = ""
     paragraph: tuple[int, str] | None = None  # the only line so far of the paragraph at hand
     in_paragraph = False
-    for start, line in _lines_after_front_matter(text):
+    for start, line in islice(_lines(text), front_matter_lines(text), None):
         if fence:
             if line.strip() and not line.strip().strip(fence[0]) and fence in line:
                 fence = ""
@@ -86,15 +88,6 @@ def markdown_headings(text: str) -> list[Heading]:
 def _without_closing_hashes(title: str) -> str:
     bare = title.rstrip("#")
     return bare.rstrip() if not bare or bare[-1] in " \t" else title
-
-
-def _lines_after_front_matter(text: str) -> Iterator[tuple[int, str]]:
-    lines = list(_lines(text))
-    if lines and lines[0][1].rstrip() == "---":
-        for at, (_, line) in enumerate(lines[1:], 1):
-            if line.rstrip() in ("---", "..."):
-                return iter(lines[at + 1 :])
-    return iter(lines)
 
 
 def rst_headings(text: str) -> list[Heading]:

@@ -1,7 +1,8 @@
 """JSON Lines: one object a line, plain or gzipped; BEIR's ``corpus.jsonl`` is one of them.
 
 Takes a path and the keys wanted; gives rows one by one, or the error that stands in a row's
-place. Lines of white space are passed over. Knows nothing of documents.
+place. The key ``metadata`` is read where it is there, as are those of ``metadata_columns``. Lines
+of white space are passed over. Knows nothing of documents.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr.corpus.lines import LineDecoder, open_bytes
+from dpr.corpus.metadata import SPREAD
 from dpr.corpus.rows import ID_NAMES, TEXT_NAMES, TITLE_NAMES, Row
 from dpr.corpus.settings import SourceSettings
 from dpr.errors import InputError
@@ -27,6 +29,7 @@ def read_jsonl(path: Path, settings: SourceSettings) -> Iterator[Row | InputErro
     id_keys = _keys(settings.id_column, ("_id",) if beir else ID_NAMES)
     text_keys = _keys(settings.text_column, ("text",) if beir else TEXT_NAMES)
     title_keys = _keys(settings.title_column, TITLE_NAMES)
+    metadata_keys = dict.fromkeys((SPREAD, *settings.metadata_columns))
     with open_bytes(path) as stream:
         decode = LineDecoder(path)
         for raw in decode.raw_lines(stream):
@@ -40,6 +43,7 @@ def read_jsonl(path: Path, settings: SourceSettings) -> Iterator[Row | InputErro
                     _get(value, id_keys, "id", decode),
                     _get(value, text_keys, "text", decode),
                     _get(value, title_keys, "title", decode, needed=bool(settings.title_column)),
+                    {key: value[key] for key in metadata_keys if key in value},
                 )
             except InputError as error:
                 yield error

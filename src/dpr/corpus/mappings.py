@@ -7,9 +7,11 @@ Hugging Face is such an iterable; nothing of that library is needed or known her
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from dpr.corpus.metadata import SPREAD, clean_metadata
 from dpr.corpus.problems import Problems
 from dpr.corpus.rows import Columns, Row, choose_columns, documents_from_rows
 from dpr.corpus.settings import SourceSettings
@@ -24,10 +26,11 @@ def read_mappings(
     items: Iterable[Document | Mapping[str, Any]], settings: SourceSettings, problems: Problems
 ) -> Iterator[Document]:
     """The documents of rows, counted from 1; or the documents themselves, where the first item is
-    one.
+    one, their metadata as JSON has it.
 
     Columns are chosen for each row: by default ``id`` or ``_id``; ``text``, ``contents`` or
-    ``body``; ``title`` where there is one.
+    ``body``; ``title`` where there is one. A row may lack ``metadata`` and what
+    ``metadata_columns`` names.
 
     Raises:
         InputError: no iterable of these (at once); an item of another kind, a malformed row, or an
@@ -62,11 +65,17 @@ def _documents(items: Iterable[object]) -> Iterator[Document]:
     for number, item in enumerate(items, 1):
         if not isinstance(item, Document):
             raise _other_kind(item, "Document", number)
+        if item.metadata:
+            metadata = clean_metadata(item.metadata, item.source or SOURCE)
+            item = item if metadata == item.metadata else replace(item, metadata=metadata)
         yield item
 
 
 def _rows(items: Iterable[object], settings: SourceSettings) -> Iterator[Row | InputError]:
     known: dict[tuple[str, ...], Columns] = {}
+    wanted = dict.fromkeys((SPREAD, *settings.metadata_columns))
+    # A row may lack what is only kept with it.
+    settings = replace(settings, metadata_columns=())
     for number, item in enumerate(items, 1):
         if not isinstance(item, Mapping):
             yield _other_kind(item, "mapping from column to value", number)
@@ -80,7 +89,8 @@ def _rows(items: Iterable[object], settings: SourceSettings) -> Iterator[Row | I
             continue
         columns = known[names]
         title = "" if columns.title is None else item[columns.title]
-        yield number, item[columns.id], item[columns.text], title
+        metadata = {name: item[name] for name in wanted if name in item}
+        yield number, item[columns.id], item[columns.text], title, metadata
 
 
 def _other_kind(item: object, expected: str, number: int) -> InputError:

@@ -1,7 +1,7 @@
 """PDF and Word files, through the extra ``docs`` (pypdf, python-docx).
 
-Takes a path; gives its text, its headings (Word's heading styles; none for PDF) and its title.
-Pages of a PDF, and paragraphs of a Word file, are set apart by an empty line; the cells of a
+Takes a file's bytes; gives its text, its headings (Word's heading styles; none for PDF) and its
+title. Pages of a PDF, and paragraphs of a Word file, are set apart by an empty line; the cells of a
 table by tabs, a merged cell given once, where it begins. Offsets refer to the text that is given.
 Knows nothing of documents.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _APART = "\n\n"
 
 
-def read_pdf(path: Path) -> tuple[str, list[Heading], str]:
+def read_pdf(data: bytes, source: str) -> tuple[str, list[Heading], str]:
     """The text of a PDF, no headings, and the title it declares (may be empty).
 
     What its fonts map to no character becomes U+FFFD.
@@ -33,24 +34,24 @@ def read_pdf(path: Path) -> tuple[str, list[Heading], str]:
     try:
         import pypdf
     except ImportError:
-        raise MissingExtraError("pypdf", "docs", f"reading {path.name}") from None
+        raise MissingExtraError("pypdf", "docs", f"reading {Path(source).name}") from None
     try:
-        reader = pypdf.PdfReader(path)
+        reader = pypdf.PdfReader(BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise InputError("is encrypted; save it without a password", source=str(path))
+            raise InputError("is encrypted; save it without a password", source=source)
         pages = [page.extract_text() for page in reader.pages]
         declared = reader.metadata.title if reader.metadata else None
     except InputError:
         raise
     except Exception as error:  # damaged files make pypdf raise nearly anything
         raise InputError(
-            f"cannot be read as PDF ({type(error).__name__}: {error})", source=str(path)
+            f"cannot be read as PDF ({type(error).__name__}: {error})", source=source
         ) from error
     text = _clean(_APART.join(page.strip() for page in pages if page.strip()))
     if pages and not text:
         raise InputError(
             "holds no text, perhaps pictures of pages; run text recognition (OCR) on it first",
-            source=str(path),
+            source=source,
         )
     return text, [], _clean(declared or "").strip()
 
@@ -59,7 +60,7 @@ def _clean(text: str) -> str:
     return _NO_CHARACTER.sub("\ufffd", text)
 
 
-def read_docx(path: Path) -> tuple[str, list[Heading], str]:
+def read_docx(data: bytes, source: str) -> tuple[str, list[Heading], str]:
     """The text of a Word file, its headings, and the title it declares (may be empty).
 
     Raises:
@@ -69,12 +70,12 @@ def read_docx(path: Path) -> tuple[str, list[Heading], str]:
     try:
         import docx
     except ImportError:
-        raise MissingExtraError("python-docx", "docs", f"reading {path.name}") from None
+        raise MissingExtraError("python-docx", "docs", f"reading {Path(source).name}") from None
     parts: list[str] = []
     headings: list[Heading] = []
     length = 0
     try:
-        document = docx.Document(str(path))
+        document = docx.Document(BytesIO(data))
         declared = document.core_properties.title or ""
         for block in document.iter_inner_content():
             text, level = _block(block)
@@ -87,7 +88,7 @@ def read_docx(path: Path) -> tuple[str, list[Heading], str]:
             length += len(text) + len(_APART)
     except Exception as error:  # damaged files make python-docx, zipfile and lxml raise anything
         raise InputError(
-            f"cannot be read as .docx ({type(error).__name__}: {error})", source=str(path)
+            f"cannot be read as .docx ({type(error).__name__}: {error})", source=source
         ) from error
     return _APART.join(parts), headings, declared.strip()
 

@@ -32,16 +32,26 @@ def read_parquet(path: Path, settings: SourceSettings) -> Iterator[Row | InputEr
     try:
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
             columns = choose_columns(settings, file.schema_arrow.names, source)
-            wanted = [columns.id, columns.text]
-            wanted += [] if columns.title is None else [columns.title]
+            title = () if columns.title is None else (columns.title,)
+            wanted = list(dict.fromkeys((columns.id, columns.text, *title, *columns.metadata)))
             number = 0
             for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
                 values = [_values(batch.column(name), source, number) for name in wanted]
                 for row in zip(*values, strict=True):
                     number += 1
                     bad = next((value for value in row if isinstance(value, InputError)), None)
-                    title = row[2] if len(row) > 2 else ""
-                    yield (number, row[0], row[1], title) if bad is None else bad
+                    held = dict(zip(wanted, row, strict=True))
+                    yield (
+                        (
+                            number,
+                            held[columns.id],
+                            held[columns.text],
+                            "" if columns.title is None else held[columns.title],
+                            {name: held[name] for name in columns.metadata},
+                        )
+                        if bad is None
+                        else bad
+                    )
     except (pyarrow.ArrowException, OSError) as error:
         raise UnreadableError(f"cannot be read as Parquet: {error}", source=source) from error
 

@@ -31,6 +31,8 @@ class Problems:
     Attributes:
         count: how many documents or rows were skipped because something was wrong with them.
         items: the first ``keep`` of them.
+        hidden: how many of them may each hide a document that was read before: all but empty files
+            and ids that came before.
         ignored: how many files of a folder were left aside because of their type.
         ignored_items: the first ``keep`` of those, as paths.
     """
@@ -38,13 +40,15 @@ class Problems:
     def __init__(self, keep: int = KEPT) -> None:
         self.keep = keep
         self.count = 0
+        self.hidden = 0
         self.items: list[Problem] = []
         self.ignored = 0
         self.ignored_items: list[str] = []
 
-    def add(self, source: str, reason: str) -> None:
+    def add(self, source: str, reason: str, *, hides: bool = True) -> None:
         """Count one skipped document or row; keep it when it is among the first."""
         self.count += 1
+        self.hidden += hides
         if len(self.items) < self.keep:
             self.items.append(Problem(source, reason))
 

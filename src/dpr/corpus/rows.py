@@ -1,23 +1,26 @@
 """Rows -> documents: which columns hold what, what a row must hold, and ids that come once.
 
-Takes rows of any table (line, id, text, title) as the readers give them; gives documents whose
-source is ``file:line``. Memory: nothing but what tells ids apart (see ``SeenIds``). Knows nothing
-of file formats.
+Takes rows of any table (line, id, text, title, metadata) as the readers give them; gives documents
+whose source is ``file:line``. Memory: nothing but what tells ids apart (see ``SeenIds``). Knows
+nothing of file formats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
+from dpr.corpus.characters import check_characters
+from dpr.corpus.metadata import NOTHING, clean_metadata
 from dpr.corpus.problems import Problems
 from dpr.corpus.settings import OnError, SourceSettings
 from dpr.errors import InputError
 from dpr.records import Document
 
-Row = tuple[int, object, object, object]
-"""Line (or row number, from 1), id, text and title, as the file holds them."""
+Row = tuple[int, object, object, object, Mapping[Any, object]]
+"""Line (or row number, from 1), id, text, title and metadata, as the file holds them."""
 
 ID_NAMES = ("id", "_id")
 TEXT_NAMES = ("text", "contents", "body")
@@ -32,6 +35,7 @@ class Columns:
     id: str
     text: str
     title: str | None
+    metadata: tuple[str, ...] = ()
 
 
 def choose_columns(settings: SourceSettings, names: Collection[str], source: str) -> Columns:
@@ -40,6 +44,8 @@ def choose_columns(settings: SourceSettings, names: Collection[str], source: str
     Raises:
         InputError: a named column, or the column of the ids or texts, is not there.
     """
+    for name in settings.metadata_columns:
+        _choose("metadata", name, (), names, source)
     identifier = _choose("id", settings.id_column, ID_NAMES, names, source)
     text = _choose("text", settings.text_column, TEXT_NAMES, names, source)
     title = _choose("title", settings.title_column, TITLE_NAMES, names, source)
@@ -51,15 +57,16 @@ def choose_columns(settings: SourceSettings, names: Collection[str], source: str
             f"{' or '.join(usual)}, or name it by {'id' if identifier is None else 'text'}_column",
             source=source,
         )
-    return Columns(identifier, text, title)
+    return Columns(identifier, text, title, settings.metadata_columns)
 
 
 def _choose(
     what: str, named: str | None, usual: tuple[str, ...], names: Collection[str], source: str
 ) -> str | None:
     if named is not None and named not in names:
+        setting = "a column of metadata_columns" if what == "metadata" else f"{what}_column"
         raise InputError(
-            f"{what}_column is {named!r}, which is not there; the columns are {', '.join(names)}",
+            f"{setting} is {named!r}, which is not there; the columns are {', '.join(names)}",
             source=source,
         )
     return named or next((name for name in usual if name in names), None)
@@ -133,18 +140,25 @@ def documents_from_rows(
             if isinstance(row, InputError):
                 raise row
             document = _document(row, source)
-            if not seen.add(document.id):
-                raise _duplicate(document.id, row[0], source, on_error, open_rows)
         except InputError as error:
             if on_error == "raise":
                 raise
             problems.add_error(error, source)
-        else:
+            continue
+        if seen.add(document.id):
             yield document
+        elif on_error == "raise":
+            raise _duplicate(document.id, row[0], source, open_rows)
+        else:
+            problems.add(
+                f"{source}:{row[0]}",
+                f"the id {document.id!r} came before; the first row with it is kept",
+                hides=False,
+            )
 
 
 def _document(row: Row, source: str) -> Document:
-    line, identifier, text, title = row
+    line, identifier, text, title, given = row
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         identifier = str(identifier)
     if not isinstance(identifier, str):
@@ -165,7 +179,8 @@ def _document(row: Row, source: str) -> Document:
         raise _wrong(f"the title of id {identifier!r}", title, "a text", source, line)
     for what, value in (("id", identifier), ("text", text), ("title", title)):
         check_characters(what, value, source, line)
-    return Document(identifier, text, title, f"{source}:{line}")
+    metadata = clean_metadata(given, source, line) if given else NOTHING
+    return Document(identifier, text, title, f"{source}:{line}", metadata=metadata)
 
 
 def _wrong(what: str, value: object, expected: str, source: str, line: int) -> InputError:
@@ -173,45 +188,12 @@ def _wrong(what: str, value: object, expected: str, source: str, line: int) -> I
     return InputError(f"{what} is {shown}; expected {expected}", source=source, line=line)
 
 
-def check_characters(what: str, value: str, source: str, line: int | None = None) -> None:
-    """Refuse what no text holds: NUL characters and halves of surrogate pairs.
-
-    Raises:
-        InputError: ``value`` has one; the message gives its place.
-    """
-    if "\0" in value:
-        raise InputError(
-            f"the {what} has a NUL character at character {value.index(chr(0))}: "
-            "is this binary data? Give text",
-            source=source,
-            line=line,
-        )
-    if value.isascii():
-        return
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"the {what} has a lone surrogate, U+{ord(value[error.start]):04X}, at character "
-            f"{error.start}, which is no character; write the whole pair, or take it out",
-            source=source,
-            line=line,
-        ) from None
-
-
 def _duplicate(
     identifier: str,
     line: int,
     source: str,
-    on_error: OnError,
     open_rows: Callable[[], Iterator[Row | InputError]],
 ) -> InputError:
-    if on_error == "skip":
-        return InputError(
-            f"the id {identifier!r} came before; the first row with it is kept",
-            source=source,
-            line=line,
-        )
     # Where an id came first is not remembered: that would cost memory for every row.
     lines = (
         f"line {row[0]}"

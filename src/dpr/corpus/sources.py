@@ -11,27 +11,29 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from dpr.corpus.changes import Changed, Kept, document_digest
 from dpr.corpus.files import READERS, read_file, read_folder
 from dpr.corpus.jsonl import read_jsonl
 from dpr.corpus.lines import open_bytes
 from dpr.corpus.mappings import SOURCE, read_mappings
+from dpr.corpus.metadata import NOTHING
 from dpr.corpus.parquet import read_parquet
 from dpr.corpus.problems import Problems
 from dpr.corpus.pydoc import read_pydoc
 from dpr.corpus.rows import Row, documents_from_rows
-from dpr.corpus.settings import NAMED_COLUMNS, Format, SourceSettings, SplitSettings
-from dpr.corpus.split import split_document
+from dpr.corpus.settings import Format, SourceSettings, SplitSettings
+from dpr.corpus.split import PassageIds, split_document
 from dpr.corpus.squad import read_squad
 from dpr.corpus.tables import PSGS_HEADER, read_table
-from dpr.errors import InputError, SettingsError
+from dpr.errors import InputError
 from dpr.records import Document, Passage
 
+_Item = TypeVar("_Item", Document, Kept | Changed)
 Source = str | os.PathLike[str] | Iterable[Document | Mapping[str, Any]]
 
 _LOG = logging.getLogger(__name__)
@@ -53,7 +55,6 @@ _CORPUS_NAMES = ("corpus.jsonl", "corpus.jsonl.gz")
 _HEAD_BYTES = 65536
 _READ = SourceSettings()
 _SPLIT = SplitSettings()
-_NUMBERED = re.compile(r"(.*)#(0|[1-9][0-9]*)", re.DOTALL)
 
 
 def read_documents(
@@ -76,27 +77,85 @@ def read_documents(
         MissingExtraError: a file needs a package that is not installed.
     """
     found = Problems() if problems is None else problems
+    name, items = _open(source, settings, found, NOTHING)
+    return _told(_documents(items), name, found, problems is None)
+
+
+def read_changes(
+    source: Source,
+    known: Mapping[str, str] = NOTHING,
+    settings: SourceSettings = _READ,
+    problems: Problems | None = None,
+) -> Iterator[Kept | Changed]:
+    """The documents of a source in its order, those that are as they were only by their ids.
+
+    Of a known document that is not given the source holds nothing any more. A file is told by its
+    bytes, before anything is made of them; a row is read and told by what it holds. Where
+    malformed input is skipped, no document vanishes for that: a file that cannot be read now is
+    ``Kept`` with a note, and so, at the end, is every known document of a table that was not met,
+    if any of its rows could hide it.
+
+    Args:
+        known: document id -> digest, as this source gave them when it was last read; with none of
+            them every document is ``Changed``.
+        source, settings, problems: as ``read_documents`` takes them.
+
+    Raises:
+        InputError, SettingsError, MissingExtraError: as ``read_documents`` does.
+    """
+    found = Problems() if problems is None else problems
+    name, items = _open(source, settings, found, known)
+    return _told(_changes(items, known, found, name), name, found, problems is None)
+
+
+def _documents(items: Iterator[Document | Kept | Changed]) -> Iterator[Document]:
+    for item in items:
+        if isinstance(item, Document):
+            yield item
+        elif isinstance(item, Changed):
+            yield item.document
+
+
+def _changes(
+    items: Iterator[Document | Kept | Changed],
+    known: Mapping[str, str],
+    problems: Problems,
+    name: str,
+) -> Iterator[Kept | Changed]:
+    hidden = problems.hidden
+    unmet: set[str] = set()
+    first = True
+    for item in items:
+        if not isinstance(item, Document):
+            yield item  # from a file, which is known by its name even when it cannot be read
+            continue
+        if first:
+            unmet.update(known)
+            first = False
+        unmet.discard(item.id)
+        digest = document_digest(item)
+        same = known.get(item.id) == digest
+        yield Kept(item.id, digest) if same else Changed(item, digest)
+    if problems.hidden > hidden:
+        note = f"{name}: not met, but a part that could not be read may hold it"
+        yield from (Kept(one, digest, note) for one, digest in known.items() if one in unmet)
+
+
+def _open(
+    source: Source, settings: SourceSettings, problems: Problems, known: Mapping[str, str]
+) -> tuple[str, Iterator[Document | Kept | Changed]]:
+    """The name of a source, as messages show it, and what it holds."""
     if not isinstance(source, str | os.PathLike):
-        return _told(read_mappings(source, settings, found), SOURCE, found, problems is None)
+        return SOURCE, read_mappings(source, settings, problems)
     if settings.format == "pydoc" or (settings.format == "auto" and source == "pydoc"):
-        _refuse_columns(settings, "pydoc")
-        return _told(read_pydoc(), "pydoc", found, problems is None)
+        settings.check_columns("pydoc")
+        return "pydoc", read_pydoc()
     path = Path(source)
     if not path.exists():
         raise InputError(f"no such file or folder; allowed is {_ALLOWED}", source=str(source))
     chosen = recognise(path, settings) if settings.format == "auto" else settings.format
-    if chosen not in NAMED_COLUMNS:
-        _refuse_columns(settings, chosen)
-    documents = _open(path, replace(settings, format=chosen), found)
-    return _told(documents, str(path), found, problems is None)
-
-
-def _refuse_columns(settings: SourceSettings, chosen: str) -> None:
-    if settings.names_columns:
-        raise SettingsError(
-            f"columns are named, and the source was recognised as {chosen}, which has none to "
-            f"name; they go with {', '.join(NAMED_COLUMNS[1:])}"
-        )
+    settings.check_columns(chosen)
+    return str(path), _open_path(path, replace(settings, format=chosen), problems, known)
 
 
 def recognise(path: Path, settings: SourceSettings = _READ) -> Format:
@@ -113,7 +172,7 @@ def recognise(path: Path, settings: SourceSettings = _READ) -> Format:
     if chosen == "files" and name == path.name:
         return chosen
     head = _head(path) if chosen in (None, "tsv", "files") else b""
-    if settings.names_columns:
+    if settings.names_columns or settings.metadata_columns:
         psgs = False
     else:
         psgs = head.split(b"\n", 1)[0].rstrip(b"\r") == "\t".join(PSGS_HEADER).encode()
@@ -144,11 +203,13 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _open(path: Path, settings: SourceSettings, problems: Problems) -> Iterator[Document]:
+def _open_path(
+    path: Path, settings: SourceSettings, problems: Problems, known: Mapping[str, str]
+) -> Iterator[Document | Kept | Changed]:
     if settings.format == "files":
         if path.is_dir():
-            return read_folder(path, settings.on_error, problems)
-        return _single(path)
+            return read_folder(path, settings.on_error, problems, known)
+        return _single(path, known)
     if settings.format == "beir" and path.is_dir():
         path = next((p for name in _CORPUS_NAMES if (p := path / name).is_file()), path)
     if path.is_dir():
@@ -169,16 +230,16 @@ def _rows(path: Path, settings: SourceSettings) -> Callable[[], Iterator[Row | I
     return lambda: read_table(path, settings, "," if settings.format == "csv" else "\t")
 
 
-def _single(path: Path) -> Iterator[Document]:
-    document = read_file(path, path.name)
-    if document is None:
+def _single(path: Path, known: Mapping[str, str]) -> Iterator[Kept | Changed]:
+    found = read_file(path, path.name, known.get(path.name, ""))
+    if found is None:
         raise InputError("the file is empty", source=str(path))
-    yield document
+    yield found
 
 
 def _told(
-    documents: Iterator[Document], source: str, problems: Problems, log: bool
-) -> Iterator[Document]:
+    documents: Iterator[_Item], source: str, problems: Problems, log: bool
+) -> Iterator[_Item]:
     """Pass documents on; complain of none, and log what was left out if nobody collects it."""
     empty = True
     try:
@@ -220,7 +281,7 @@ def _passages(
     problems: Problems,
     log: bool,
 ) -> Iterator[Passage]:
-    given = _GivenIds()
+    given = PassageIds()
     try:
         for document in documents:
             passages = list(split_document(document, split_settings))
@@ -239,27 +300,3 @@ def _passages(
     finally:
         if log and (summary := problems.summary()):
             _LOG.warning("%s", summary)
-
-
-class _GivenIds:
-    """Finds passage ids given twice, holding only documents that could take part in it."""
-
-    def __init__(self) -> None:
-        self._numbered: set[str] = set()
-        self._split: dict[str, int] = {}
-
-    def collision(self, identifier: str, count: int) -> str | None:
-        """Remember a document and its number of passages; an id that was given before."""
-        if count == 1:
-            match = _NUMBERED.fullmatch(identifier) if "#" in identifier else None
-            if match:
-                if int(match[2]) < self._split.get(match[1], 0):
-                    return identifier
-                self._numbered.add(identifier)
-            return None
-        for number in range(count if self._numbered else 0):
-            if f"{identifier}#{number}" in self._numbered:
-                return f"{identifier}#{number}"
-        if count > 1:
-            self._split[identifier] = count
-        return None

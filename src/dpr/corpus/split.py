@@ -35,6 +35,7 @@ CJK = (
     r"\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     r"\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
+_NUMBERED = re.compile(r"(.*)#(0|[1-9][0-9]*)", re.DOTALL)
 _COUNTED = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
 
 
@@ -54,7 +55,8 @@ def split_document(document: Document, settings: SplitSettings) -> Iterator[Pass
     """The passages of a document.
 
     A document that gives exactly one passage gives it its own id; otherwise the ids are
-    ``{document id}#0``, ``{document id}#1``, and so on. A text of white space gives none.
+    ``{document id}#0``, ``{document id}#1``, and so on. A text of white space gives none. All
+    share the document's own mapping of metadata.
     """
     text = document.text
     whole = text.strip()
@@ -67,7 +69,17 @@ def split_document(document: Document, settings: SplitSettings) -> Iterator[Pass
             start = len(text) - len(text.lstrip())
             end = start + len(whole)
             section = _last_heading(document, start)
-            yield Passage(document.id, whole, document.title, section, document.source, start, end)
+            yield Passage(
+                document.id,
+                whole,
+                document.title,
+                section,
+                document.source,
+                start,
+                end,
+                document.id,
+                document.metadata,
+            )
         return
     spans = list(_spans(document, settings))
     for number, (start, end) in enumerate(spans):
@@ -79,6 +91,8 @@ def split_document(document: Document, settings: SplitSettings) -> Iterator[Pass
             source=document.source,
             start=start,
             end=end,
+            document=document.id,
+            metadata=document.metadata,
         )
 
 
@@ -168,3 +182,30 @@ def _sentence_pieces(text: str, start: int, end: int, size: int) -> Iterator[tup
             for match in _counted_runs(size).finditer(text, first, last):
                 yield match.start(), match.end(), min(count, size)
                 count -= size
+
+
+class PassageIds:
+    """Finds passage ids given twice, holding only documents that could take part in it.
+
+    ``a`` is cut into ``a#0`` and ``a#1``, and there may be a document whose own id is ``a#0``.
+    """
+
+    def __init__(self) -> None:
+        self._numbered: set[str] = set()
+        self._split: dict[str, int] = {}
+
+    def collision(self, identifier: str, count: int) -> str | None:
+        """Remember a document and its number of passages; an id that was given before."""
+        if count == 1:
+            match = _NUMBERED.fullmatch(identifier) if "#" in identifier else None
+            if match:
+                if int(match[2]) < self._split.get(match[1], 0):
+                    return identifier
+                self._numbered.add(identifier)
+            return None
+        for number in range(count if self._numbered else 0):
+            if f"{identifier}#{number}" in self._numbered:
+                return f"{identifier}#{number}"
+        if count > 1:
+            self._split[identifier] = count
+        return None

@@ -3,7 +3,8 @@
 Takes a path and the columns wanted; gives rows one by one, each with the line at which it
 begins, or the error that stands in a row's place. Quotes follow CSV rules, strictly: a stray quote
 is an error and never silently changes a text. A quoted field may hold line ends, which stay as
-they are; empty lines are passed over. Knows nothing of documents.
+they are; empty lines are passed over. Metadata are the texts of their fields, without those that
+are empty. Knows nothing of documents.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def read_table(path: Path, settings: SourceSettings, delimiter: str) -> Iterator
         columns = choose_columns(settings, header, str(path))
         id_at, text_at = header.index(columns.id), header.index(columns.text)
         title_at = None if columns.title is None else header.index(columns.title)
+        metadata_at = [(name, header.index(name)) for name in columns.metadata]
         width = len(header)
         while True:
             line = decode.number + 1
@@ -55,7 +57,8 @@ def read_table(path: Path, settings: SourceSettings, delimiter: str) -> Iterator
                 return
             if len(fields) == width:
                 title = "" if title_at is None else fields[title_at]
-                yield line, fields[id_at], fields[text_at], title
+                metadata = {name: fields[at] for name, at in metadata_at if fields[at]}
+                yield line, fields[id_at], fields[text_at], title, metadata
             elif fields:
                 yield _bad_width(fields, header, decode, line)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from unicodedata import category
 
-from dpr.corpus.rows import check_characters
+from dpr.corpus.characters import check_characters
 from dpr.errors import InputError
 from dpr.records import Question
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dpr.corpus.rows import check_characters
+from dpr.corpus.characters import check_characters
 from dpr.errors import InputError
 from dpr.questions.fields import check_question, read_id, read_object, read_question
 from dpr.questions.files import read_records, write_lines

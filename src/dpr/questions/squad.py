@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dpr.corpus.characters import check_characters
 from dpr.corpus.lines import decode_text, open_bytes
 from dpr.corpus.problems import Problems
-from dpr.corpus.rows import check_characters
 from dpr.corpus.squad import read_squad
 from dpr.errors import InputError
 from dpr.questions.entries import Entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpr.corpus.rows import check_characters
+from dpr.corpus.characters import check_characters
 from dpr.errors import InputError
 
 
