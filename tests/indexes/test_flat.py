@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr.errors import InputError, SettingsError
-from dpr.indexes import FlatIndex, flat, products
+from dpr.indexes import FlatIndex, flat, products, stored
+from dpr.indexes.int8 import Int8Vectors, to_int8
+from dpr.indexes.stored import StoredVectors
 
 Array = npt.NDArray[Any]
 
@@ -24,14 +26,16 @@ def slow_search(
     queries: Array,
     k: int,
     ids: Callable[[Sequence[int]], list[str]] | None = None,
+    allowed: Array | None = None,
 ) -> tuple[Array, Array]:
     """Every product one by one in float64, every row sorted by (score, id)."""
     stored = np.concatenate([np.asarray(part, np.float64) for part in vectors])
     names = ids(range(len(stored))) if ids else list(range(len(stored)))
+    wanted = range(len(stored)) if allowed is None else np.flatnonzero(allowed).tolist()
     scores, rows = [], []
     for query in queries.astype(np.float32).astype(np.float64):
         exact = [np.float32((row * query).sum()) for row in stored]
-        order = sorted(range(len(stored)), key=lambda i: (-exact[i], names[i]))[:k]
+        order = sorted(wanted, key=lambda i: (-exact[i], names[i]))[:k]
         scores.append([exact[i] for i in order])
         rows.append(order)
     return np.array(scores, np.float32), np.array(rows, np.int64)
@@ -45,10 +49,15 @@ def random(shape: tuple[int, ...], seed: int = 0, dtype: str = "float32") -> Arr
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
+def chunks_of(chunk: int, matrix: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (products, stored):
+        monkeypatch.setattr(module, "CHUNK_ROWS", chunk)
+        monkeypatch.setattr(module, "MATRIX_ROWS", matrix)
+
+
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "CHUNK_ROWS", 64)
-    monkeypatch.setattr(products, "MATRIX_ROWS", 100)
+    chunks_of(64, 100, monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -89,15 +98,56 @@ def test_ties_equal_the_slow_twin(
         return [names[row] for row in wanted]
 
     chosen = ids if by_id else None
-    old = products.CHUNK_ROWS, products.MATRIX_ROWS
-    products.CHUNK_ROWS, products.MATRIX_ROWS = 32, 48
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        chunks_of(32, 48, patch)
         found = FlatIndex([vectors], chosen).search(queries, k)
-    finally:
-        products.CHUNK_ROWS, products.MATRIX_ROWS = old
     wanted = slow_search([vectors], queries, k, chosen)
     np.testing.assert_array_equal(found[1], wanted[1])
     np.testing.assert_array_equal(found[0], wanted[0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8"])
+@pytest.mark.parametrize("count", [1, 4, 12])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+@pytest.mark.usefixtures("small_chunks")
+def test_only_rows_that_are_allowed_are_found(dtype: str, count: int, share: float) -> None:
+    vectors, queries = random((700, 24), 1), random((count, 24), 2)
+    part = to_int8(vectors) if dtype == "int8" else vectors.astype(dtype)
+    values = part.decoded() if isinstance(part, Int8Vectors) else part
+    allowed = np.random.default_rng(3).random(700) < share
+    parts = (
+        [Int8Vectors(part.codes[some], part.scales[some]) for some in (slice(90), slice(90, 700))]
+        if isinstance(part, Int8Vectors)
+        else [part[:90], part[90:]]
+    )
+    index = FlatIndex(parts, reversed_ids)
+    for k in (1, 20, 700):
+        scores, rows = index.search(queries, k, allowed)
+        wanted_scores, wanted_rows = slow_search([values], queries, k, reversed_ids, allowed)
+        np.testing.assert_array_equal(rows, wanted_rows)
+        np.testing.assert_array_equal(scores, wanted_scores)
+    np.testing.assert_array_equal(
+        index.search(queries, 9, np.ones(700, np.bool_))[1], index.search(queries, 9)[1]
+    )
+
+
+def test_where_no_row_is_allowed_none_is_found() -> None:
+    index = FlatIndex([random((30, 4))])
+    scores, rows = index.search(random((3, 4)), 5, np.zeros(30, np.bool_))
+    assert scores.shape == rows.shape == (3, 0)
+    for mask in (np.ones(29, np.bool_), np.ones(30, np.int8)):
+        with pytest.raises(InputError, match="booleans"):
+            index.search(random((3, 4)), 5, mask)
+
+
+def test_results_over_int8_are_those_over_what_it_decodes_to() -> None:
+    part = to_int8(random((5000, 48), 1))
+    for count in (1, 5, 30):
+        queries = random((count, 48), 2)
+        found = FlatIndex([part], reversed_ids).search(queries, 40)
+        wanted = FlatIndex([part.decoded()], reversed_ids).search(queries, 40)
+        np.testing.assert_array_equal(found[1], wanted[1])
+        np.testing.assert_array_equal(found[0], wanted[0])
 
 
 def near_ties(dtype: str) -> tuple[Array, Array]:
@@ -126,8 +176,7 @@ def test_results_do_not_depend_on_k_batch_chunk_or_threads(
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        monkeypatch.setattr(products, "CHUNK_ROWS", 37)
-        monkeypatch.setattr(products, "MATRIX_ROWS", 61)
+        chunks_of(37, 61, monkeypatch)
         pieces = [vectors[:1], vectors[1:4000], vectors[4000:]]
         np.testing.assert_array_equal(FlatIndex(pieces, reversed_ids).search(queries, 200)[1], rows)
     finally:
@@ -146,8 +195,7 @@ def test_near_ties_equal_the_slow_twin() -> None:
 def test_all_vectors_equal_gives_the_smallest_ids(
     dtype: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "CHUNK_ROWS", 512)
-    monkeypatch.setattr(products, "MATRIX_ROWS", 512)
+    chunks_of(512, 512, monkeypatch)
     monkeypatch.setattr(flat, "MAX_CANDIDATES", 4000)
     vectors = np.tile(random((1, 33), 1, dtype), (20_000, 1))
     queries = random((count, 33), 2)
@@ -200,12 +248,11 @@ def test_a_zero_query_gives_the_first_ids() -> None:
 def test_bounds_hold_for_every_row() -> None:
     for dtype in ("float16", "float32"):
         vectors = random((3000, 96), 1, dtype) * 4
-        stored = products.StoredVectors([vectors])
         for count in (1, 5):
             queries = random((count, 96), 2) * 3
             exact = queries.astype(np.float64) @ vectors.astype(np.float64).T
-            for row, near, error in stored.products(queries):
-                off = np.abs(near - exact[:, row : row + near.shape[1]])
+            for rows, near, error in products.products(StoredVectors([vectors]), queries):
+                off = np.abs(near - exact[:, rows])
                 assert (off <= error[:, None]).all()
 
 

@@ -20,23 +20,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpr.errors import InputError, SettingsError
-from dpr.indexes.products import Floats, StoredVectors
-
-Rows = npt.NDArray[np.int64]
-Ids = Callable[[Sequence[int]], list[str]]
+from dpr.indexes.index import (
+    Floats,
+    Ids,
+    Mask,
+    Rows,
+    checked_allowed,
+    checked_k,
+    checked_queries,
+)
+from dpr.indexes.ordering import best
+from dpr.indexes.products import products
+from dpr.indexes.stored import Part, StoredVectors
 
 QUERIES_AT_ONCE = 256
 FEW = 8  # so many or fewer are searched one by one, each in one pass over what is stored
 MAX_CANDIDATES = 1 << 22  # about 100 MB; beyond it candidates are decided at once
-_TYPES = {np.dtype(np.float16), np.dtype(np.float32)}
 
 
 class FlatIndex:
     """Exact search over one or more arrays, taken together as one in order.
 
     Args:
-        vectors: each (rows, dim), float16 or float32, the same dim; they are not copied.
+        vectors: each (rows, dim), all of one kind and dim (see ``StoredVectors``); not copied.
         ids: gives the ids of rows; equal scores are ordered by id (as Python orders strings).
             None: equal scores are ordered by row.
 
@@ -44,81 +50,69 @@ class FlatIndex:
         InputError: no vectors, or arrays of another shape or type.
     """
 
-    def __init__(self, vectors: Sequence[npt.NDArray[Any]], ids: Ids | None = None) -> None:
-        parts = [np.asarray(part) for part in vectors]
-        shapes = [(part.shape, str(part.dtype)) for part in parts]
-        dims = {part.shape[1] if part.ndim == 2 else 0 for part in parts}
-        if len(dims) != 1 or 0 in dims or not {part.dtype for part in parts} <= _TYPES:
-            raise InputError(
-                f"vectors have shapes and types {shapes}; allowed are one or more arrays "
-                f"(rows, dim) of float16 or float32 with the same dim"
-            )
-        self._stored = StoredVectors(parts)
+    exact = True
+    bytes = 0  # all of it is the stored vectors
+
+    def __init__(self, vectors: StoredVectors | Sequence[Part], ids: Ids | None = None) -> None:
+        self._stored = vectors if isinstance(vectors, StoredVectors) else StoredVectors(vectors)
         self._ids = ids
         self.dim = self._stored.dim
-        if not len(self):
-            raise InputError("there are no vectors to search; give at least one row")
 
     def __len__(self) -> int:
         return len(self._stored)
 
-    def search(self, queries: npt.NDArray[Any], k: int) -> tuple[Floats, Rows]:
+    @property
+    def touched(self) -> int:
+        """Bytes of the stored vectors: every search reads them."""
+        return self._stored.bytes
+
+    def search(
+        self, queries: npt.NDArray[Any], k: int, allowed: Mask | None = None
+    ) -> tuple[Floats, Rows]:
         """The k rows with the largest inner products for each query.
 
         Args:
             queries: (q, dim) floats; used as float32.
             k: at least 1; more than there are rows gives all rows.
+            allowed: (rows,) which rows may be found; None: all.
 
         Returns:
             Scores (q, k') float32 in descending order and their rows (q, k') int64, with
-            k' = min(k, rows).
+            k' = min(k, rows that are allowed).
 
         Raises:
             SettingsError: k below 1.
-            InputError: queries of another shape or type, or not finite; vectors not finite.
+            InputError: queries of another shape or type, or not finite; a mask of another shape;
+                vectors that are not finite.
         """
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-            raise SettingsError(f"k is {k!r}; allowed are integers of 1 or more")
-        checked = self._checked(queries)
-        k = min(int(k), len(self))
+        k, checked = checked_k(k), checked_queries(queries, self.dim)
+        mask = checked_allowed(allowed, len(self))
+        k = min(k, len(self) if mask is None else int(np.count_nonzero(mask)))
         scores = np.empty((len(checked), k), np.float32)
         rows = np.empty((len(checked), k), np.int64)
+        if not k:
+            return scores, rows
         step = 1 if len(checked) <= FEW else max(1, min(QUERIES_AT_ONCE, MAX_CANDIDATES // (4 * k)))
         for first in range(0, len(checked), step):
             some = slice(first, first + step)
-            scores[some], rows[some] = self._search(checked[some], k)
+            scores[some], rows[some] = self._search(checked[some], k, mask)
         return scores, rows
 
-    def _checked(self, queries: npt.NDArray[Any]) -> Floats:
-        array = np.asarray(queries)
-        if array.ndim != 2 or array.shape[1] != self.dim or array.dtype.kind != "f":
-            raise InputError(
-                f"queries have shape {array.shape} and type {array.dtype}; allowed are floats of "
-                f"shape (queries, {self.dim}), also for a single query"
-            )
-        with np.errstate(over="ignore"):
-            result = np.ascontiguousarray(array, dtype=np.float32)
-        finite = np.isfinite(result).all(axis=1)
-        if not finite.all():
-            raise InputError(
-                f"query {int(np.argmin(finite))} holds NaN, infinity or a number beyond float32; "
-                f"check the question encoder"
-            )
-        return result
-
-    def _search(self, queries: Floats, k: int, *, halves: bool = True) -> tuple[Floats, Rows]:
+    def _search(
+        self, queries: Floats, k: int, allowed: Mask | None, *, halves: bool = True
+    ) -> tuple[Floats, Rows]:
         pool = _Pool(
             len(queries),
             k,
             lambda found: self._stored.exact(queries, found.queries, found.rows),
             self._ids,
         )
-        for row, near, error in self._stored.products(queries, halves=halves):
-            pool.add(near, row, error)
+        for chunk, near, error in products(self._stored, queries, allowed, halves=halves):
+            pool.add(near, chunk, error)
         scores, rows = pool.best()
         if pool.broken and halves:
             # This machine's float16 products are worse than float32 sums make them.
-            return self._search(queries, k, halves=False)
+            return self._search(queries, k, allowed, halves=False)
         return scores, rows
 
 
@@ -153,17 +147,19 @@ class _Pool:
         self.size = 0
         self.prune_at = max(1 << 16, 2 * queries * k)
 
-    def add(self, near: Floats, row: int, error: npt.NDArray[np.float64]) -> None:
+    def add(self, near: Floats, rows: Rows, error: npt.NDArray[np.float64]) -> None:
         """Take a chunk's approximate scores (queries, rows) and their largest errors (queries,)."""
         self.error = np.maximum(self.error, error)
-        rows = near.shape[1]
-        if self.size == 0 and rows >= self.k:
-            kth = np.partition(near, rows - self.k, axis=1)[:, rows - self.k]
+        count = len(rows)
+        if not count:
+            return
+        if self.size == 0 and count >= self.k:
+            kth = np.partition(near, count - self.k, axis=1)[:, count - self.k]
             self.floor = np.maximum(self.floor, kth - self.error)
         places = np.flatnonzero(near >= self._threshold()[:, None])
-        queries, offsets = np.divmod(places, rows)
+        queries, offsets = np.divmod(places, count)
         unknown = np.full(len(places), np.nan, np.float32)
-        self.found.append(_Found(queries, offsets + row, near.ravel()[places], unknown))
+        self.found.append(_Found(queries, rows[offsets], near.ravel()[places], unknown))
         self.size += len(places)
         if self.size > self.prune_at:
             self._prune()
@@ -209,31 +205,6 @@ class _Pool:
         found.scores[unknown] = self.rescore(guessed)
         off = np.abs(found.scores[unknown].astype(np.float64) - guessed.near)
         self.broken |= bool((off > self.error[guessed.queries]).any())
-        found = found.taken(np.lexsort((found.rows, -found.scores, found.queries)))
-        if self.ids is not None:
-            found = found.taken(self._by_id(found, self.ids))
-        return found.taken(self._place(found) < self.k)
-
-    def _place(self, found: _Found) -> npt.NDArray[np.int64]:
-        counts = np.bincount(found.queries, minlength=self.count)
-        return np.arange(len(found.rows)) - (np.cumsum(counts) - counts)[found.queries]
-
-    def _by_id(self, found: _Found, ids: Ids) -> npt.NDArray[np.intp]:
-        """The order by score, then id; ids are asked for only where scores are equal."""
-        new = np.ones(len(found.rows), np.bool_)
-        new[1:] = (found.queries[1:] != found.queries[:-1]) | (
-            found.scores[1:] != found.scores[:-1]
+        return found.taken(
+            best(found.queries, found.rows, found.scores, self.count, self.k, self.ids)
         )
-        run = np.cumsum(new) - 1
-        firsts = np.flatnonzero(new)
-        tied = (np.bincount(run) > 1) & (self._place(found)[firsts] < self.k)
-        members = np.flatnonzero(tied[run])
-        ranks = np.zeros(len(found.rows), np.int64)
-        if len(members):
-            rows, which = np.unique(found.rows[members], return_inverse=True)
-            names = ids(rows.tolist())
-            order = sorted(range(len(rows)), key=names.__getitem__)
-            rank = np.empty(len(rows), np.int64)
-            rank[order] = np.arange(len(rows))
-            ranks[members] = rank[which]
-        return np.lexsort((ranks, run))
