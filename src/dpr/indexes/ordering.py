@@ -6,16 +6,19 @@ of vectors. Ids are asked for only where they decide.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from dpr.indexes.index import Floats, Ids, Rows
+from dpr.indexes.index import Ids, Rows
 
+Scores = npt.NDArray[np.floating[Any]]
 Places = npt.NDArray[np.intp]
 
 
 def best(
-    queries: npt.NDArray[np.int64], rows: Rows, scores: Floats, count: int, k: int, ids: Ids | None
+    queries: npt.NDArray[np.int64], rows: Rows, scores: Scores, count: int, k: int, ids: Ids | None
 ) -> Places:
     """Places of the k best pairs of each query (all, where it has fewer), in order.
 
@@ -36,7 +39,7 @@ def _rank(queries: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
 
 
 def _by_id(
-    queries: npt.NDArray[np.int64], rows: Rows, scores: Floats, count: int, k: int, ids: Ids
+    queries: npt.NDArray[np.int64], rows: Rows, scores: Scores, count: int, k: int, ids: Ids
 ) -> Places:
     """The order by score, then id, of pairs that are sorted by score."""
     new = np.ones(len(rows), np.bool_)
