@@ -24,6 +24,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "dpr"
 ORDER = (
     ("errors",),
     ("records", "settings"),
+    ("filters",),
     ("corpus", "tokens"),
     ("questions",),
     ("models",),
@@ -50,6 +51,8 @@ WITHOUT_TORCH: dict[str, set[str]] = {
     "records": set(),
     "settings": set(),
     "shipped": set(),
+    "filters": set(),
+    "corpus.duplicates": {"numpy"},
     "corpus": set(),
     "tokens": {"numpy", "tokenizers"},
     "questions": set(),
