@@ -29,6 +29,8 @@ ODD = (
     "x" * 5000,
 )
 
+FILES = 11  # and folders, of a collection that was just made
+
 
 class HashEncoder:
     """Vectors that are a function of each passage's text; ``calls`` counts shards encoded."""

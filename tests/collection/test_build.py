@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from builds import HashEncoder, build, passages, snapshot, vector_of
+from builds import FILES, HashEncoder, build, passages, snapshot, vector_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +24,7 @@ from dpr.collection import (
     storage,
     verify,
 )
+from dpr.collection.manifest import SEGMENT_FILES
 from dpr.errors import CollectionError, CorruptionError, InputError, MismatchError, SettingsError
 from dpr.records import Passage
 
@@ -83,13 +84,16 @@ def test_files_are_plain_arrow_and_numpy(folder: Path) -> None:
     with pa.memory_map(str(segment / "passages.arrow")) as source:
         table = pa.ipc.open_stream(source).read_all()
     table.validate(full=True)
-    assert [Passage(**row) for row in table.to_pylist()] == list(passages(1000))
+    rows = table.select([field.name for field in fields(Passage)]).to_pylist()
+    assert [Passage(**{**row, "metadata": {}}) for row in rows] == list(passages(1000))
+    assert set(table["metadata"].to_pylist()) == {""}
     vectors = np.load(segment / "vectors.npy", allow_pickle=False)
     assert vectors.dtype == np.float16 and vectors.shape == (1000, 8) == (manifest.rows, 8)
     assert sorted(snapshot(folder)) == [
-        ".lock", "manifest.json", "segments", "segments/0001", "segments/0001/blocks.json",
-        "segments/0001/passages.arrow", "segments/0001/vectors.npy",
+        ".lock", "manifest.copy.json", "manifest.json", "segments", "segments/0001",
+        *(f"segments/0001/{name}" for name in sorted(SEGMENT_FILES)),
     ]  # fmt: skip
+    assert len(snapshot(folder)) == FILES
 
 
 def test_equal_builds_give_equal_bytes(tmp_path: Path) -> None:
@@ -182,7 +186,7 @@ def test_a_failing_disk_leaves_the_old_version_and_can_be_continued(
             break
         build(folder, new, shard_size=10, overwrite=True)
         assert len(Collection.open(folder)) == new
-        assert len(snapshot(folder)) == 7  # no leftovers
+        assert len(snapshot(folder)) == FILES  # no leftovers
         fail_at, sizes = fail_at + stride, (new, old)
     assert failures >= 30 // stride
 
@@ -289,7 +293,7 @@ def test_a_damaged_unfinished_build_is_refused_and_can_be_overwritten(
 def test_one_builder_at_a_time(folder: Path) -> None:
     class Nested(HashEncoder):
         def encode(self, passages: Sequence[Passage]) -> Any:
-            with pytest.raises(CollectionError, match="another process is building"):
+            with pytest.raises(CollectionError, match="another process is writing"):
                 build(folder)
             return super().encode(passages)
 

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from builds import snapshot
+from builds import FILES, snapshot
 
 from dpr.collection import Collection, verify
 
@@ -69,4 +69,4 @@ def test_kills_while_overwriting_keep_a_whole_version(tmp_path: Path) -> None:
         assert len(Collection.open(folder)) == 2400
     assert wait(start(folder, "overwrite")) == b""
     left = set(snapshot(folder))
-    assert len(left) == 7 and not any("building" in name for name in left)
+    assert len(left) == FILES and not any("building" in name for name in left)

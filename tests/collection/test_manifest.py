@@ -48,8 +48,8 @@ def test_what_is_no_manifest(folder: Path, text: bytes) -> None:
 
 def test_other_formats_and_versions(folder: Path) -> None:
     good = (folder / "manifest.json").read_bytes()
-    rewrite(folder, format_version=2)
-    with pytest.raises(CollectionError, match=r"version 2.*upgrade"):
+    rewrite(folder, format_version=3)
+    with pytest.raises(CollectionError, match=r"version 3.*reads 2"):
         read_manifest(folder)
     (folder / "manifest.json").write_bytes(good)
     rewrite(folder, format="other")
@@ -66,7 +66,15 @@ def test_names_stay_inside_the_folder(folder: Path, name: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rows": 11}, {"dim": 0}, {"dtype": "int8"}, {"encoder": {}}, {"segments": [{}]}]
+    "changes",
+    [
+        {"rows": 11},
+        {"dim": 0},
+        {"dtype": "int8"},
+        {"version": 0},
+        {"encoder": {}},
+        {"segments": [{}]},
+    ],
 )
 def test_entries_that_make_no_sense(folder: Path, changes: dict[str, Any]) -> None:
     rewrite(folder, **changes)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builds import HashEncoder, build, passages, snapshot
+from builds import FILES, HashEncoder, build, passages, snapshot
 
 from dpr.collection import Collection, describe, read_manifest, verify
+from dpr.collection.manifest import SEGMENT_FILES
 from dpr.errors import CollectionError, CorruptionError, InputError, MismatchError, SettingsError
 
 SEGMENT = Path("segments", "0001")
-FILES = ["manifest.json", *(str(SEGMENT / n) for n in ("passages.arrow", "vectors.npy"))]
-FILES += [str(SEGMENT / "blocks.json")]
+NAMES = ["manifest.json", *(str(SEGMENT / name) for name in SEGMENT_FILES)]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_reading_changes_nothing_and_describe_reads_the_manifest(whole: Path) ->
     about = describe(whole)
     assert about["rows"] == 1000 and about["dtype"] == "float16" and about["dim"] == 8
     assert about["encoder"]["settings"] == {"model": "hash", "length": [1, 2]}
-    assert about["bytes"] == sum(len(before[name]) for name in FILES[1:])
+    assert about["bytes"] == sum(len(before[name]) for name in NAMES[1:])
     assert snapshot(whole) == before
 
 
@@ -103,7 +103,7 @@ def test_the_wrong_encoder_is_refused_also_with_the_same_dimension(whole: Path) 
                 collection.check_encoder(other)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", NAMES)
 def test_verify_and_a_full_opening_find_any_flipped_byte(copy: Path, name: str) -> None:
     path = copy / name
     data = path.read_bytes()
@@ -121,7 +121,7 @@ def test_verify_and_a_full_opening_find_any_flipped_byte(copy: Path, name: str) 
     assert verify(copy) == []
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", ["shorter", "longer", "empty", "missing"])
 def test_a_file_of_another_size_is_not_opened(copy: Path, name: str, damage: str) -> None:
     path = copy / name
@@ -192,7 +192,7 @@ def test_leftovers_of_a_kill_are_ignored(copy: Path) -> None:
     (copy / "building").mkdir()
     assert verify(copy) == [] and len(Collection.open(copy)) == 1000
     build(copy, 500, overwrite=True)
-    assert len(snapshot(copy)) == 7
+    assert len(snapshot(copy)) == FILES
 
 
 def test_unknown_check_is_refused(whole: Path) -> None:

@@ -5,18 +5,39 @@ models, of searching or of the command line.
 """
 
 from dpr.collection.build import BuildSettings, PassageEncoder, build_collection
+from dpr.collection.change import (
+    Changed,
+    add_documents,
+    compact,
+    named,
+    remove_documents,
+    small_segments,
+    write_parts,
+)
 from dpr.collection.manifest import Manifest, read_manifest
-from dpr.collection.store import Collection, describe
+from dpr.collection.parts import PartMaker
+from dpr.collection.passages import Entry
+from dpr.collection.store import Collection, StoredDocument, describe
 from dpr.collection.verify import Finding, verify
 
 __all__ = [
     "BuildSettings",
+    "Changed",
     "Collection",
+    "Entry",
     "Finding",
     "Manifest",
+    "PartMaker",
     "PassageEncoder",
+    "StoredDocument",
+    "add_documents",
     "build_collection",
+    "compact",
     "describe",
+    "named",
     "read_manifest",
+    "remove_documents",
+    "small_segments",
     "verify",
+    "write_parts",
 ]

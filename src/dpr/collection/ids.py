@@ -2,6 +2,9 @@
 
 Takes ids and gives rows; knows nothing of files. It keeps 16 bytes a row and no id, so a caller
 that has the ids compares the candidates it gets.
+
+``ids.npy``, (2, rows) uint64, is the same for a whole segment: hashes in ascending order, and the
+row of each.
 """
 
 from __future__ import annotations
@@ -71,3 +74,20 @@ class IdIndex:
             order = np.argsort(hashes, kind="stable")
             hashes, rows = hashes[order], rows[order]
         self._runs.append((hashes, rows))
+
+
+def sorted_hashes(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """What ``ids.npy`` holds for the hashes of a segment's ids, in row order."""
+    order = np.argsort(hashes, kind="stable")
+    return np.stack([hashes[order], order.astype(np.uint64)])
+
+
+def rows_of_hashes(
+    table: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where hashes stand in ``ids.npy``: (places in ``wanted``, rows), a pair for each match."""
+    first = np.searchsorted(table[0], wanted, "left")
+    counts = np.searchsorted(table[0], wanted, "right") - first
+    places = np.repeat(np.arange(len(wanted)), counts)
+    inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return places, table[1][first[places] + inside].astype(np.int64)

@@ -6,36 +6,56 @@ equal collections have equal manifests.
 
     manifest.json
       format, format_version     what the file is
+      version                    counts the changes of the collection, from 1
       rows, dim, dtype           passages, and their vectors' shape and type
       truncated                  passages of which the encoder read only the first part
       encoder                    fingerprint and settings of what made the vectors
       question_fingerprint       of the question encoder that belongs to it
       made_from                  where the passages came from, as the caller described it
-      segments                   name, rows, files: name, bytes, SHA-256
+      search                     settings of searching, as whoever searches keeps them
+      segments                   name, rows, longest vector, deleted rows, files, parts
       checksum                   SHA-256 of all the above
+
+``manifest.copy.json`` has the same content: what a repair goes by when the manifest is damaged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dpr.collection import deletions
 from dpr.collection.storage import size_of
 from dpr.errors import CollectionError, CorruptionError, SettingsError
 
 FORMAT = "dpr-collection"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
+MANIFEST_COPY = "manifest.copy.json"
 BUILDING = "building"
 SEGMENTS = "segments"
+PARTS = "parts"
 PASSAGES_FILE = "passages.arrow"
 VECTORS_FILE = "vectors.npy"
+SCALES_FILE = "scales.npy"
 BLOCKS_FILE = "blocks.json"
-SEGMENT_FILES = (PASSAGES_FILE, VECTORS_FILE, BLOCKS_FILE)
-MAX_BYTES = 64 << 20
+HASHES_FILE = "vectors.sha256"
+IDS_FILE = "ids.npy"
+DOCUMENTS_FILE = "documents.arrow"
+SEGMENT_FILES = (
+    PASSAGES_FILE,
+    VECTORS_FILE,
+    BLOCKS_FILE,
+    HASHES_FILE,
+    IDS_FILE,
+    DOCUMENTS_FILE,
+)
+DTYPES = ("float16", "float32", "int8")
+MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +68,37 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What was made from one segment, and could be made again: its words, or an index.
+
+    Attributes:
+        kind: what it is, ``words`` or ``index``; a segment has one of a kind at most.
+        name: of its folder below ``parts``.
+        settings: what it takes to make it again and to read it; plain JSON values.
+    """
+
+    kind: str
+    name: str
+    settings: dict[str, Any] = field(hash=False)
+    files: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """A folder of files that hold ``rows`` passages and their vectors; never changed once made."""
+    """A folder of files that hold ``rows`` passages and their vectors; never changed once made.
+
+    Attributes:
+        rows: of the files, those deleted since included.
+        longest: no vector of the segment is longer.
+        deleted: which rows are no longer part of the collection; see ``deletions``.
+    """
 
     name: str
     rows: int
+    longest: float
     files: tuple[FileEntry, ...]
+    deleted: str = ""
+    parts: tuple[Part, ...] = ()
 
     def file(self, name: str) -> FileEntry:
         """The entry of a file by its name; KeyError where there is none."""
@@ -62,22 +107,34 @@ class Segment:
                 return entry
         raise KeyError(name)
 
+    def part(self, kind: str) -> Part | None:
+        """The part of a kind; None where there is none."""
+        return next((part for part in self.parts if part.kind == kind), None)
+
+    @property
+    def gone(self) -> int:
+        """How many rows are deleted."""
+        return deletions.count(self.deleted)
+
 
 @dataclass(frozen=True)
 class Manifest:
     """A version of a collection.
 
     Attributes:
-        rows: number of passages.
+        rows: number of passages, without those deleted.
         dim: numbers in a vector.
-        dtype: how a number is stored: ``float16`` or ``float32``.
+        dtype: how a number is stored: ``float16``, ``float32`` or ``int8``.
         segments: in the order of the rows.
         encoder_fingerprint: SHA-256 of the weights, tokenizer and settings of what encoded the
             passages.
         encoder_settings: the same for people.
         question_fingerprint: of the question encoder that belongs to it; "" where not known.
         made_from: the source and how it was split, as the caller described it.
-        truncated: passages of which the encoder read only the first part.
+        truncated: passages of which the encoder read only the first part, at most: those deleted
+            since are not told apart before a compaction.
+        version: counts the changes, from 1.
+        search: how to search, kept by whoever searches; plain JSON values.
     """
 
     rows: int
@@ -89,26 +146,26 @@ class Manifest:
     question_fingerprint: str
     made_from: dict[str, Any]
     truncated: int = 0
+    version: int = 1
+    search: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all the files on disk but the manifest itself."""
+        files = [entry for one in self.segments for entry in one.files]
+        files += [entry for one in self.segments for part in one.parts for entry in part.files]
+        return sum(entry.bytes for entry in files)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the file, without the checksum."""
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
+            "version": self.version,
             "rows": self.rows,
             "dim": self.dim,
             "dtype": self.dtype,
-            "segments": [
-                {
-                    "name": segment.name,
-                    "rows": segment.rows,
-                    "files": [
-                        {"name": entry.name, "bytes": entry.bytes, "sha256": entry.sha256}
-                        for entry in segment.files
-                    ],
-                }
-                for segment in self.segments
-            ],
+            "segments": [asdict(segment) for segment in self.segments],
             "encoder": {
                 "fingerprint": self.encoder_fingerprint,
                 "settings": self.encoder_settings,
@@ -116,6 +173,7 @@ class Manifest:
             "question_fingerprint": self.question_fingerprint,
             "made_from": self.made_from,
             "truncated": self.truncated,
+            "search": self.search,
         }
 
     def to_bytes(self) -> bytes:
@@ -179,8 +237,16 @@ def read_manifest(path: str | Path) -> Manifest:
         CollectionError: there is no collection, or one of a newer format.
         CorruptionError: its manifest is damaged.
     """
-    folder = Path(path)
-    file = folder / MANIFEST
+    return _read(Path(path), MANIFEST)
+
+
+def read_copy(path: str | Path) -> Manifest:
+    """The copy of the manifest, for repairs; raises as ``read_manifest``."""
+    return _read(Path(path), MANIFEST_COPY)
+
+
+def _read(folder: Path, name: str) -> Manifest:
+    file = folder / name
     if size_of(file) is None:
         raise CollectionError(_why_no_manifest(folder))
     value = unsealed(file, "restore the collection from a copy or build it again")
@@ -192,7 +258,7 @@ def read_manifest(path: str | Path) -> Manifest:
     if value.get("format_version") != FORMAT_VERSION:
         raise CollectionError(
             f"{file}: has format version {value.get('format_version')!r}, this release reads "
-            f"{FORMAT_VERSION}; upgrade dense-passage-retrieval or build the collection again"
+            f"{FORMAT_VERSION}; build the collection again, or use the release that made it"
         )
     try:
         return _parsed(value)
@@ -223,31 +289,51 @@ def _parsed(value: dict[str, Any]) -> Manifest:
         rows=int(value["rows"]),
         dim=int(value["dim"]),
         dtype=str(value["dtype"]),
-        segments=tuple(
-            Segment(
-                name=_plain_name(item["name"]),
-                rows=int(item["rows"]),
-                files=tuple(
-                    FileEntry(_plain_name(f["name"]), int(f["bytes"]), str(f["sha256"]))
-                    for f in item["files"]
-                ),
-            )
-            for item in value["segments"]
-        ),
+        segments=tuple(_segment(item) for item in value["segments"]),
         encoder_fingerprint=str(value["encoder"]["fingerprint"]),
         encoder_settings=dict(value["encoder"]["settings"]),
         question_fingerprint=str(value["question_fingerprint"]),
         made_from=dict(value["made_from"]),
-        truncated=int(value.get("truncated", 0)),
+        truncated=int(value["truncated"]),
+        version=int(value["version"]),
+        search=dict(value["search"]),
     )
-    if manifest.dtype not in ("float16", "float32"):
+    if manifest.dtype not in DTYPES:
         raise ValueError(f"dtype {manifest.dtype!r}")
-    if manifest.dim < 1 or manifest.rows != sum(segment.rows for segment in manifest.segments):
-        raise ValueError(f"rows {manifest.rows}, dim {manifest.dim}")
+    live = sum(segment.rows - segment.gone for segment in manifest.segments)
+    if manifest.dim < 1 or manifest.version < 1 or manifest.rows != live:
+        raise ValueError(f"rows {manifest.rows}, dim {manifest.dim}, version {manifest.version}")
+    needed = {*SEGMENT_FILES, *((SCALES_FILE,) if manifest.dtype == "int8" else ())}
     for segment in manifest.segments:
-        if sorted(entry.name for entry in segment.files) != sorted(SEGMENT_FILES):
+        if {entry.name for entry in segment.files} != needed:
             raise ValueError(f"files of segment {segment.name!r}")
     return manifest
+
+
+def _segment(item: dict[str, Any]) -> Segment:
+    rows, longest, deleted = int(item["rows"]), float(item["longest"]), str(item["deleted"])
+    if not (rows > 0 and math.isfinite(longest) and longest > 0):
+        raise ValueError(f"rows {rows}, longest {longest}")
+    deletions.mask(deleted, rows)  # refuses what is none
+    parts = tuple(
+        Part(
+            str(part["kind"]), _plain_name(part["name"]), dict(part["settings"]),
+            _entries(part["files"]),
+        )
+        for part in item["parts"]
+    )  # fmt: skip
+    if len({part.kind for part in parts}) != len(parts):
+        raise ValueError(f"two parts of one kind in segment {item['name']!r}")
+    return Segment(
+        _plain_name(item["name"]), rows, longest, _entries(item["files"]), deleted, parts
+    )
+
+
+def _entries(items: list[dict[str, Any]]) -> tuple[FileEntry, ...]:
+    return tuple(
+        FileEntry(_plain_name(item["name"]), int(item["bytes"]), str(item["sha256"]))
+        for item in items
+    )
 
 
 def _plain_name(name: Any) -> str:

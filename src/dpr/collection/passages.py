@@ -4,15 +4,19 @@ Takes passages and gives bytes, and back; knows nothing of vectors, manifests or
 ``passages.arrow`` is a plain Arrow IPC stream, readable by any Arrow library: a schema message,
 then blocks (record batches) of at most ``BLOCK_ROWS`` passages, then the end mark. Blocks are
 small so that the first look at a passage can check its block's hash before any of it is parsed.
+
+A passage's columns are its fields, ``metadata`` as JSON; ``digest`` and ``origin`` (see ``Entry``)
+stand with the first passage of each document.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -20,11 +24,16 @@ from dpr.errors import CorruptionError, InputError
 from dpr.records import Passage
 
 BLOCK_ROWS = 256
-TEXT_FIELDS = ("id", "text", "title", "section", "source")
+TEXT_FIELDS = ("id", "text", "title", "section", "source", "document")
 SCHEMA = pa.schema(
-    [pa.field(name, pa.large_string(), nullable=False) for name in TEXT_FIELDS]
+    [pa.field(name, pa.large_string(), nullable=False) for name in TEXT_FIELDS[:5]]
     + [pa.field(name, pa.int64(), nullable=False) for name in ("start", "end")]
+    + [
+        pa.field(name, pa.large_string(), nullable=False)
+        for name in ("document", "metadata", "digest", "origin")
+    ]
 )
+PASSAGE_COLUMNS = 9
 SCHEMA_MESSAGE = SCHEMA.serialize().to_pybytes()
 END_MARK = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _LARGEST_OFFSET = 2**63 - 1
@@ -40,15 +49,37 @@ class Block:
     sha256: str
 
 
-def chained_digest(passages: Sequence[Passage], previous: str, first_row: int) -> str:
-    """SHA-256 of these passages and of all that came before, whose digest is ``previous``.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A passage on its way into a collection.
+
+    Attributes:
+        digest: of the document as its source holds it, to tell later whether it changed.
+        origin: which of the collection's sources it came from. Both belong to the document, and
+            only its first passage's are kept.
+    """
+
+    passage: Passage
+    digest: str = ""
+    origin: str = ""
+
+
+def document_of(passage: Passage) -> str:
+    """The id of a passage's document."""
+    return passage.document or passage.id
+
+
+def chained_digest(entries: Sequence[Entry], previous: str, first_row: int) -> str:
+    """SHA-256 of these entries and of all that came before, whose digest is ``previous``.
 
     Raises:
         InputError: a passage that cannot be stored as it is, named by id and row.
     """
     digest = hashlib.sha256(previous.encode())
-    for number, passage in enumerate(passages):
+    for number, entry in enumerate(entries):
+        passage = entry.passage
         texts = _encoded(passage, first_row + number)
+        texts += [one.encode() for one in (_metadata(passage), entry.digest, entry.origin)]
         # Lengths before contents, so that no two different passages give the same bytes.
         lengths = " ".join(str(len(text)) for text in texts)
         digest.update(f"{lengths} {passage.start} {passage.end}\n".encode())
@@ -85,33 +116,67 @@ def _encoded(passage: Passage, row: int) -> list[bytes]:
             f"{_named(passage, row)}: its offsets are {start!r} to {end!r}; allowed are integers "
             f"with 0 <= start <= end"
         )
+    try:
+        _metadata(passage).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{_named(passage, row)}: its metadata cannot be kept as JSON: {error}; allowed are "
+            f"texts, finite numbers, true, false, null and lists and objects of them"
+        ) from error
     return texts
+
+
+def _metadata(passage: Passage) -> str:
+    """Metadata as JSON; empty where there is none."""
+    if not passage.metadata:
+        return ""
+    if not isinstance(passage.metadata, Mapping) or any(
+        not isinstance(name, str) for name in passage.metadata
+    ):
+        raise TypeError("it is no mapping from names to values")
+    return json.dumps(dict(passage.metadata), sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def _named(passage: Passage, row: int) -> str:
     return f"passage {getattr(passage, 'id', None)!a} (row {row})"
 
 
-def to_messages(passages: Sequence[Passage]) -> Iterator[memoryview]:
-    """The record batches of these passages, ready to append to the stream."""
-    for first in range(0, len(passages), BLOCK_ROWS):
-        block = passages[first : first + BLOCK_ROWS]
-        columns = [
-            pa.array([getattr(passage, field.name) for passage in block], type=field.type)
-            for field in SCHEMA
+def to_messages(entries: Sequence[Entry], previous: str | None) -> Iterator[memoryview]:
+    """The record batches of these entries, ready to append to the stream.
+
+    Args:
+        previous: the document of the passage before; its facts are there already.
+    """
+    for first in range(0, len(entries), BLOCK_ROWS):
+        block = [entry.passage for entry in entries[first : first + BLOCK_ROWS]]
+        columns: list[list[Any]] = [
+            [getattr(passage, field.name) for passage in block]
+            for field in list(SCHEMA)[: PASSAGE_COLUMNS - 1]
         ]
-        yield memoryview(pa.record_batch(columns, schema=SCHEMA).serialize())
+        columns.append([_metadata(passage) for passage in block])
+        facts = []
+        for entry in entries[first : first + BLOCK_ROWS]:
+            document = document_of(entry.passage)
+            facts.append(("", "") if document == previous else (entry.digest, entry.origin))
+            previous = document
+        columns += [[digest for digest, _ in facts], [origin for _, origin in facts]]
+        arrays = [
+            pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)
+        ]
+        yield memoryview(pa.record_batch(arrays, schema=SCHEMA).serialize())
 
 
 def from_batch(batch: pa.RecordBatch, rows: Sequence[int]) -> list[Passage]:
     """The passages in these rows of a record batch, in the order asked for."""
+    some = len(rows) * 8 < len(batch)
     columns = [
-        [column[row].as_py() for row in rows] if len(rows) * 8 < len(column) else column.to_pylist()
-        for column in batch.columns
+        [column[row].as_py() for row in rows] if some else column.to_pylist()
+        for column in batch.columns[:PASSAGE_COLUMNS]
     ]
-    if len(rows) * 8 < len(batch):
-        return [Passage(*values) for values in zip(*columns, strict=True)]
-    return [Passage(*(column[row] for column in columns)) for row in rows]
+    *fields, metadata = columns
+    parsed = {text: json.loads(text) for text in set(metadata) if text}
+    values = list(zip(*fields, ([parsed.get(text, {}) for text in metadata]), strict=True))
+    return [Passage(*one) for one in (values if some else [values[row] for row in rows])]
 
 
 def parse_block(data: pa.Buffer, rows: int) -> pa.RecordBatch:

@@ -15,11 +15,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from dpr.errors import CollectionError
 
@@ -30,16 +30,22 @@ Step = Literal[
 before: Callable[[Step, Path], None] | None = None
 """Called before each step; a test's way in. What it raises is treated as the step's failure."""
 
+after: Callable[[Step, Path, Any], None] | None = None
+"""Called after each step with what it did: the offset and bytes of a write, the length that a
+truncated file has, the old name of what was renamed. For tests that replay what reached a disk."""
+
 TEMPORARY = ".tmp"
 """What the name of a file ends with until it is whole."""
 
 
 @contextmanager
-def _step(step: Step, path: Path) -> Iterator[None]:
+def _step(step: Step, path: Path, detail: Any = None) -> Iterator[None]:
     try:
         if before is not None:
             before(step, path)
         yield
+        if after is not None:
+            after(step, path, detail)
     except OSError as error:
         remedy = {
             errno.ENOSPC: "free some disk space and run the same command again",
@@ -75,16 +81,27 @@ def sync_folder(path: Path) -> None:
 
 def atomic_write(path: Path, data: bytes) -> None:
     """Give a file this content, all or nothing: temporary file, sync, rename, sync folder."""
+    write(path, [data])
+
+
+def write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """``atomic_write`` of content that comes in pieces. What fails leaves nothing behind."""
     temporary = path.with_name(path.name + TEMPORARY)
-    with Appender(temporary, keep=0) as file:
-        file.append(data)
-        file.sync()
-    rename(temporary, path)
+    try:
+        with Appender(temporary, keep=0) as file:
+            for chunk in chunks:
+                file.append(chunk)
+            file.sync()
+        rename(temporary, path)
+    except Exception:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def rename(old: Path, new: Path) -> None:
     """Give a file or folder its final name, durably; a file at ``new`` is replaced."""
-    with _step("rename", new):
+    with _step("rename", new, old):
         old.replace(new)
     sync_folder(new.parent)
     if old.parent != new.parent:
@@ -117,7 +134,7 @@ class Appender:
         with _step("open", path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            with _step("truncate", path):
+            with _step("truncate", path, keep):
                 os.ftruncate(self._descriptor, keep)
                 os.lseek(self._descriptor, keep, os.SEEK_SET)
         except BaseException:
@@ -139,7 +156,9 @@ class Appender:
     def append(self, data: bytes | memoryview) -> None:
         """Write all the bytes at the end; not durable before ``sync``."""
         view = memoryview(data).cast("B")
-        with _step("write", self.path):
+        if not len(view):
+            return
+        with _step("write", self.path, (self.size, view)):
             while len(view):
                 written = os.write(self._descriptor, view)
                 self.size += written
@@ -147,7 +166,7 @@ class Appender:
 
     def overwrite(self, data: bytes) -> None:
         """Write bytes over the file's first ones."""
-        with _step("write", self.path):
+        with _step("write", self.path, (0, data)):
             done = 0
             while done < len(data):
                 done += os.pwrite(self._descriptor, data[done:], done)
@@ -159,7 +178,7 @@ class Appender:
 
     def cut(self, keep: int) -> None:
         """Cut the file back to its first ``keep`` bytes."""
-        with _step("truncate", self.path):
+        with _step("truncate", self.path, keep):
             os.ftruncate(self._descriptor, keep)
             os.lseek(self._descriptor, keep, os.SEEK_SET)
         self.size = keep
@@ -172,11 +191,11 @@ class Appender:
 
 
 @contextmanager
-def builder_lock(folder: Path) -> Iterator[None]:
-    """Hold ``folder/.lock`` while building; the system frees it when the process ends.
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold ``folder/.lock`` while writing; the system frees it when the process ends.
 
     Raises:
-        CollectionError: another process (or thread) is building this collection.
+        CollectionError: another process (or thread) is writing to this collection.
     """
     path = folder / ".lock"
     with _step("lock", path):
@@ -186,8 +205,8 @@ def builder_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CollectionError(
-                f"{folder}: another process is building this collection (it holds {path.name}); "
-                f"only one builder at a time is allowed: wait until it ends, or stop it"
+                f"{folder}: another process is writing to this collection (it holds {path.name}); "
+                f"only one writer at a time is allowed: wait until it ends, or stop it"
             ) from None
         except OSError as error:
             raise CollectionError(

@@ -1,185 +1,72 @@
-"""Read a collection: passages by row, vectors as memory maps.
+"""Read a collection: passages by row, vectors as memory maps, documents.
 
-Takes a folder that ``build_collection`` made; gives passages, ids, rows and vectors. Knows nothing
-of encoders or of searching, and writes nothing.
+Takes a folder that ``build_collection`` made; gives passages, ids, rows, vectors and documents.
+Knows nothing of encoders or of searching, and writes nothing.
 
-Opening checks the manifest's checksum, each file's size, the header of the vectors and the hash
-of the block list, but reads neither passages nor vectors. A block of passages is checked against
-its hash before it is parsed for the first time. Vectors are checked by ``verify`` or by opening
-with ``check="full"``.
+A ``Collection`` is one version, complete in itself, whatever is written meanwhile: it holds all its
+files open. Rows are counted through the segments; those deleted since keep their numbers and are
+left out by the mask ``live``.
 """
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dpr.collection import vectors as vector_files
-from dpr.collection.ids import IdIndex
-from dpr.collection.manifest import (
-    BLOCKS_FILE,
-    PASSAGES_FILE,
-    SEGMENTS,
-    VECTORS_FILE,
-    FileEntry,
-    Manifest,
-    Segment,
-    read_manifest,
-)
-from dpr.collection.passages import (
-    END_MARK,
-    SCHEMA_MESSAGE,
-    Block,
-    blocks_from_bytes,
-    from_batch,
-    parse_block,
-)
-from dpr.collection.storage import size_of
+from dpr.collection import deletions, documents
+from dpr.collection.guard import Guard
+from dpr.collection.ids import hash_ids, rows_of_hashes
+from dpr.collection.manifest import MANIFEST, Manifest, read_manifest
+from dpr.collection.passages import from_batch
+from dpr.collection.segment import Gone, SegmentReader
 from dpr.errors import CollectionError, CorruptionError, InputError, MismatchError, SettingsError
 from dpr.records import Passage
 
-_REMEDY = "restore the collection from a copy or build it again"
+ROWS_AT_ONCE = 4096
+Stamp = tuple[int, int, int]
 
 
-class _Gone(Exception):
-    """A file of a segment is not there: damage, or a newer version has replaced this one."""
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document of a collection: what its source called it, and how many passages it has.
 
-
-class SegmentReader:
-    """The files of one segment, mapped into memory.
-
-    Raises:
-        CorruptionError: a file is not what the manifest lists.
+    Attributes:
+        digest: of the document as its source held it.
+        origin: which of the collection's sources it came from.
     """
 
-    def __init__(self, folder: Path, segment: Segment, dim: int, dtype: str) -> None:
-        self.folder = folder
-        self.rows = segment.rows
-        for entry in segment.files:
-            size = size_of(folder / entry.name)
-            if size is None:
-                raise _Gone(f"{folder / entry.name}: is missing; {_REMEDY}")
-            if size != entry.bytes:
-                raise CorruptionError(
-                    f"{folder / entry.name}: has {size} bytes, its manifest lists {entry.bytes}; "
-                    f"{_REMEDY}"
-                )
-        self.blocks = self._read_blocks(segment.file(BLOCKS_FILE))
-        self._ends = np.cumsum([block.rows for block in self.blocks]).tolist()
-        self._checked = bytearray(len(self.blocks))
-        self._check_layout(segment.file(PASSAGES_FILE))
-        self._data = self._map_passages()
-        self.vectors = self._map_vectors(dim, dtype)
-
-    def block_of(self, row: int) -> tuple[int, int]:
-        """The block that holds a row, and the block's first row."""
-        number = bisect_right(self._ends, row)
-        return number, self._ends[number - 1] if number else 0
-
-    def batch(self, number: int) -> pa.RecordBatch:
-        """A block of passages; at its first use its hash is checked."""
-        block = self.blocks[number]
-        data = self._data.slice(block.offset, block.bytes)
-        if not self._checked[number]:
-            if hashlib.sha256(memoryview(data)).hexdigest() != block.sha256:
-                raise self._damaged(
-                    PASSAGES_FILE, f"block {number + 1} at byte {block.offset} was altered"
-                )
-            self._checked[number] = 1
-        return parse_block(data, block.rows)
-
-    def _damaged(self, name: str, why: str) -> CorruptionError:
-        return CorruptionError(f"{self.folder / name}: is damaged: {why}; {_REMEDY}")
-
-    def _read_blocks(self, entry: FileEntry) -> list[Block]:
-        try:
-            data = (self.folder / entry.name).read_bytes()
-        except OSError as error:
-            raise _Gone(f"{self.folder / entry.name}: cannot be read: {error.strerror}") from error
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise self._damaged(entry.name, "its SHA-256 is not that of the manifest")
-        try:
-            return blocks_from_bytes(data)
-        except (ValueError, TypeError, KeyError) as error:
-            raise self._damaged(entry.name, f"it cannot be parsed ({error!r})") from error
-
-    def _check_layout(self, entry: FileEntry) -> None:
-        """The blocks must fill the stream between its schema and its end mark."""
-        at = len(SCHEMA_MESSAGE)
-        for block in self.blocks:
-            if block.offset != at or block.bytes < 1 or block.rows < 1:
-                raise self._damaged(BLOCKS_FILE, f"a block begins at {block.offset}, not {at}")
-            at += block.bytes
-        rows = self._ends[-1] if self._ends else 0
-        if at + len(END_MARK) != entry.bytes or rows != self.rows:
-            raise self._damaged(
-                BLOCKS_FILE, f"it lists {rows} rows in {at} bytes, the manifest {self.rows}"
-            )
-
-    def _map_passages(self) -> pa.Buffer:
-        path = self.folder / PASSAGES_FILE
-        try:
-            with pa.memory_map(str(path)) as source:
-                data = source.read_buffer()
-        except OSError as error:
-            raise _Gone(f"{path}: cannot be mapped: {error}") from error
-        head, tail = len(SCHEMA_MESSAGE), len(END_MARK)
-        if (
-            data.slice(0, head).to_pybytes() != SCHEMA_MESSAGE
-            or data.slice(data.size - tail).to_pybytes() != END_MARK
-        ):
-            raise self._damaged(PASSAGES_FILE, "its schema or end mark was altered")
-        return data
-
-    def _map_vectors(self, dim: int, dtype: str) -> npt.NDArray[Any]:
-        path = self.folder / VECTORS_FILE
-        header = vector_files.header(self.rows, dim, dtype)
-        try:
-            with path.open("rb") as file:
-                found = file.read(len(header))
-                wanted = len(header) + self.rows * vector_files.row_bytes(dim, dtype)
-                if found != header or size_of(path) != wanted:
-                    raise self._damaged(
-                        VECTORS_FILE, f"it does not hold {self.rows} x {dim} numbers of {dtype}"
-                    )
-                return np.memmap(
-                    file,
-                    dtype=np.dtype(dtype).newbyteorder("<"),
-                    mode="r",
-                    offset=len(header),
-                    shape=(self.rows, dim),
-                )
-        except OSError as error:
-            raise _Gone(f"{path}: cannot be mapped: {error.strerror}") from error
+    id: str
+    source: str
+    digest: str
+    origin: str
+    rows: int
 
 
 class Collection:
-    """A collection that is open for reading; safe to share between threads.
-
-    It shows the version that was there when it was opened, also while a newer one is built.
+    """A version of a collection, open for reading; safe to share between threads.
 
     Attributes:
         path: the folder.
         manifest: what the collection is made of.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, segments: list[SegmentReader]) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, segments: list[SegmentReader], stamp: Stamp
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self._segments = segments
+        self._stamp = stamp
         self._starts = np.cumsum([0, *(segment.rows for segment in segments)]).tolist()
         self._closed = False
-        self._id_index: IdIndex | None = None
-        self._id_lock = Lock()
 
     @classmethod
     def open(cls, path: str | Path, check: Literal["quick", "full"] = "quick") -> Collection:
@@ -195,23 +82,53 @@ class Collection:
         """
         if check not in ("quick", "full"):
             raise SettingsError(f"check is {check!r}; allowed are 'quick' and 'full'")
-        folder = Path(path)
+        collection = cls._opened(Path(path), {})
+        if check == "full":
+            for segment in collection.segments:
+                held = [segment.files, *map(segment.part_files, segment.segment.parts)]
+                for files in held:
+                    for name in files.names():
+                        files.check(name)
+        return collection
+
+    @classmethod
+    def _opened(cls, folder: Path, known: dict[str, SegmentReader]) -> Collection:
         while True:
+            stamp = _stamp(folder)
             manifest = read_manifest(folder)
             try:
-                if check == "full":
-                    _check_hashes(folder, manifest)
                 readers = [
-                    SegmentReader(
-                        folder / SEGMENTS / segment.name, segment, manifest.dim, manifest.dtype
-                    )
+                    known[segment.name].with_entry(segment, folder)
+                    if segment.name in known
+                    else SegmentReader(folder, segment, manifest.dim, manifest.dtype)
                     for segment in manifest.segments
                 ]
-                return cls(folder, manifest, readers)
-            except _Gone as error:
-                # A builder may have replaced the version between the two readings.
+                return cls(folder, manifest, readers, stamp)
+            except Gone as error:
+                # A writer may have replaced the version between the two readings.
                 if read_manifest(folder) == manifest:
                     raise CorruptionError(str(error)) from error
+
+    def current(self) -> Collection:
+        """This collection, or the newer version that has come to be in its folder; a look at the
+        manifest's date and size tells, in microseconds. What both have in common is not opened
+        again.
+
+        Raises:
+            CollectionError, CorruptionError: the newer version cannot be opened.
+        """
+        self._check_open()
+        if _stamp(self.path) == self._stamp:
+            return self
+        same = {one.segment.name: one for one in self._segments}
+        fresh = read_manifest(self.path)
+        # A collection that was made anew may call other files the same.
+        known = {
+            segment.name: same[segment.name]
+            for segment in fresh.segments
+            if segment.name in same and same[segment.name].segment.files == segment.files
+        }
+        return self._opened(self.path, known)
 
     def __len__(self) -> int:
         return self.manifest.rows
@@ -219,25 +136,59 @@ class Collection:
     def __enter__(self) -> Collection:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Let go of the files; memory maps that a caller still holds stay valid."""
         self._closed = True
         self._segments = []
-        self._id_index = None
+
+    @property
+    def version(self) -> int:
+        """Counts the changes of the collection, from 1."""
+        return self.manifest.version
+
+    @property
+    def segments(self) -> list[SegmentReader]:
+        """The segments, in row order."""
+        self._check_open()
+        return self._segments
+
+    @property
+    def starts(self) -> list[int]:
+        """The first row of each segment, and behind the last one how many rows there are."""
+        return list(self._starts)
 
     @property
     def vectors(self) -> list[npt.NDArray[Any]]:
         """One read-only memory map (rows, dim) a segment; together they are in row order."""
-        self._check_open()
-        return [segment.vectors for segment in self._segments]
+        return [segment.vectors for segment in self.segments]
+
+    @cached_property
+    def guard(self) -> Guard:
+        """What checks vectors before they are first read."""
+        return Guard([segment.guard for segment in self.segments], self._starts)
+
+    @cached_property
+    def live(self) -> npt.NDArray[np.bool_] | None:
+        """(rows,) False where a row is deleted; None: all rows are there."""
+        if not any(segment.segment.deleted for segment in self.segments):
+            return None
+        masks = [
+            ~deletions.mask(segment.segment.deleted, segment.rows) for segment in self.segments
+        ]
+        return np.concatenate(masks)
+
+    def live_rows(self) -> npt.NDArray[np.int64]:
+        """The rows that are not deleted, in order."""
+        return np.arange(self._starts[-1]) if self.live is None else np.flatnonzero(self.live)
+
+    def __iter__(self) -> Iterator[Passage]:
+        """All passages, in row order."""
+        rows = self.live_rows()
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            yield from self.passages(rows[first : first + ROWS_AT_ONCE].tolist())
 
     def passage(self, row: int) -> Passage:
         """The passage in a row.
@@ -267,20 +218,50 @@ class Collection:
         return found
 
     def row_of(self, passage_id: str) -> int:
-        """The row of the passage with this id; the first call reads all ids (16 bytes a row).
+        """The row of the passage with this id.
 
         Raises:
             InputError: there is no such passage.
         """
-        self._check_open()
-        with self._id_lock:
-            if self._id_index is None:
-                self._id_index = self._read_id_index()
-            index = self._id_index
-        for row in index.candidates(passage_id):
-            if self.ids([row]) == [passage_id]:
-                return row
+        wanted = hash_ids([passage_id])
+        for segment, start in zip(self.segments, self._starts, strict=False):
+            for inside in rows_of_hashes(segment.ids, wanted)[1]:
+                row = int(inside) + start
+                if (self.live is None or self.live[row]) and self.ids([row]) == [passage_id]:
+                    return int(row)
         raise InputError(f"{self.path}: has no passage with the id {passage_id!a}")
+
+    def documents(self) -> Iterator[StoredDocument]:
+        """The documents that have passages here, in row order; one whose passages do not follow
+        each other comes several times."""
+        for segment in self.segments:
+            table = segment.documents
+            counts = self._live_counts(segment)
+            columns = (
+                table[name].to_pylist() for name in ("document", "source", "digest", "origin")
+            )
+            for one, source, digest, origin, rows in zip(*columns, counts.tolist(), strict=True):
+                if rows:
+                    yield StoredDocument(one, source, digest, origin, rows)
+
+    def _live_counts(self, segment: SegmentReader) -> npt.NDArray[np.int64]:
+        """How many passages each document of a segment still has."""
+        table = segment.documents
+        if not segment.segment.deleted:
+            return np.asarray(table["rows"].to_numpy(), np.int64)
+        live = ~deletions.mask(segment.segment.deleted, segment.rows)
+        return np.add.reduceat(live.astype(np.int64), table["first"].to_numpy())
+
+    def documents_mask(
+        self, chosen: Callable[[pa.Table], npt.NDArray[np.bool_]]
+    ) -> npt.NDArray[np.bool_]:
+        """(rows,) the rows of those documents that a function chooses from each segment's table."""
+        return np.concatenate(
+            [
+                documents.row_mask(one.documents, chosen(one.documents), one.rows)
+                for one in self.segments
+            ]
+        )
 
     def check_encoder(self, question_fingerprint: str) -> None:
         """Refuse questions from an encoder that does not belong to this collection.
@@ -302,27 +283,15 @@ class Collection:
         if self._closed:
             raise CollectionError(f"{self.path}: this collection was closed; open it again")
 
-    def _read_id_index(self) -> IdIndex:
-        index = IdIndex()
-        for segment in self._segments:
-            ids: list[str] = []
-            for number in range(len(segment.blocks)):
-                ids.extend(segment.batch(number).column(0).to_pylist())
-                if len(ids) >= 1 << 17 or number == len(segment.blocks) - 1:
-                    index.add(ids)
-                    ids = []
-        return index
-
     def _grouped(self, rows: Sequence[int]) -> list[tuple[pa.RecordBatch, list[int], list[int]]]:
         """Each block that is needed: (batch, places in ``rows``, rows inside the block)."""
         self._check_open()
-        segments, groups = self._segments, {}  # type: ignore[var-annotated]
+        segments, last = self._segments, self._starts[-1] - 1
+        groups: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
         for place, wanted in enumerate(rows):
             row = int(wanted)
-            if not 0 <= row < self.manifest.rows:
-                raise InputError(
-                    f"{self.path}: has no row {row}; rows go from 0 to {self.manifest.rows - 1}"
-                )
+            if not 0 <= row <= last:
+                raise InputError(f"{self.path}: has no row {row}; rows go from 0 to {last}")
             part = bisect_right(self._starts, row) - 1
             inside = row - self._starts[part]
             number, first = segments[part].block_of(inside)
@@ -335,19 +304,13 @@ class Collection:
         ]
 
 
-def _check_hashes(folder: Path, manifest: Manifest) -> None:
-    for segment in manifest.segments:
-        for entry in segment.files:
-            path = folder / SEGMENTS / segment.name / entry.name
-            try:
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise _Gone(f"{path}: cannot be read: {error.strerror}; {_REMEDY}") from error
-            if digest != entry.sha256:
-                raise CorruptionError(
-                    f"{path}: is damaged: its SHA-256 is not that of the manifest; {_REMEDY}"
-                )
+def _stamp(folder: Path) -> Stamp:
+    """What changes whenever a manifest is replaced."""
+    try:
+        found = (folder / MANIFEST).stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -359,10 +322,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     manifest = read_manifest(path)
     return {
         "path": str(path),
+        "version": manifest.version,
         "rows": manifest.rows,
+        "deleted": sum(segment.gone for segment in manifest.segments),
         "dim": manifest.dim,
         "dtype": manifest.dtype,
-        "bytes": sum(entry.bytes for segment in manifest.segments for entry in segment.files),
+        "bytes": manifest.size,
         "encoder": {
             "fingerprint": manifest.encoder_fingerprint,
             "settings": manifest.encoder_settings,
@@ -370,5 +335,14 @@ def describe(path: str | Path) -> dict[str, Any]:
         "question_fingerprint": manifest.question_fingerprint,
         "made_from": manifest.made_from,
         "truncated": manifest.truncated,
-        "segments": [segment.name for segment in manifest.segments],
+        "search": manifest.search,
+        "segments": [
+            {
+                "name": segment.name,
+                "rows": segment.rows,
+                "deleted": segment.gone,
+                "parts": {part.kind: part.settings for part in segment.parts},
+            }
+            for segment in manifest.segments
+        ],
     }

@@ -5,15 +5,32 @@ Takes a folder; gives findings for people. Knows nothing of encoders; writes not
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from dpr.collection.build import file_entry
-from dpr.collection.ids import IdIndex
-from dpr.collection.manifest import MANIFEST, SEGMENTS, Manifest, Segment, read_manifest
+from dpr.collection import documents
+from dpr.collection.finishing import batches, file_entry
+from dpr.collection.ids import IdIndex, hash_ids, sorted_hashes
+from dpr.collection.manifest import (
+    DOCUMENTS_FILE,
+    IDS_FILE,
+    MANIFEST,
+    MANIFEST_COPY,
+    PARTS,
+    PASSAGES_FILE,
+    SEGMENTS,
+    VECTORS_FILE,
+    FileEntry,
+    Manifest,
+    read_copy,
+    read_manifest,
+)
 from dpr.collection.passages import TEXT_FIELDS
+from dpr.collection.segment import SegmentReader
 from dpr.collection.store import Collection
 from dpr.errors import CollectionError, CorruptionError, DPRError
 from dpr.records import Passage
@@ -42,72 +59,107 @@ def verify(path: str | Path) -> list[Finding]:
         manifest = read_manifest(folder)
     except CorruptionError as error:
         return [Finding(MANIFEST, str(error))]
-    findings = [
-        finding for segment in manifest.segments for finding in _check_files(folder, segment)
-    ]
-    if findings:
+    findings = [*_check_copy(folder, manifest), *check_files(folder, manifest)]
+    if any(finding.file.startswith((SEGMENTS, PARTS)) for finding in findings):
         return findings
     try:
         with Collection.open(folder) as collection:
-            return [*_check_vectors(collection, manifest), *_check_passages(collection)]
+            for segment in collection.segments:
+                findings += _check_vectors(segment)
+                findings += _check_derived(segment)
+            return [*findings, *_check_passages(collection)]
     except CollectionError as error:
-        return [Finding(MANIFEST, str(error))]
+        return [*findings, Finding(MANIFEST, str(error))]
 
 
-def _check_files(folder: Path, segment: Segment) -> list[Finding]:
-    findings: list[Finding] = []
-    for entry in segment.files:
-        name = f"{SEGMENTS}/{segment.name}/{entry.name}"
-        try:
-            found = file_entry(folder / name)
-        except CorruptionError as error:
-            findings.append(Finding(name, str(error)))
-            continue
-        if found.bytes != entry.bytes:
-            problem = f"has {found.bytes} bytes, the manifest lists {entry.bytes}"
-            findings.append(Finding(name, problem))
-        elif found.sha256 != entry.sha256:
-            problem = f"has SHA-256 {found.sha256}, the manifest lists {entry.sha256}"
-            findings.append(Finding(name, problem))
-    return findings
+def _check_copy(folder: Path, manifest: Manifest) -> Iterator[Finding]:
+    try:
+        copy = read_copy(folder)
+    except CollectionError as error:
+        yield Finding(MANIFEST_COPY, str(error))
+        return
+    # A stop between the two leaves a copy of a version that never came to be.
+    if copy != manifest and copy.version <= manifest.version:
+        yield Finding(MANIFEST_COPY, f"is of another version than {MANIFEST}")
 
 
-def _check_vectors(collection: Collection, manifest: Manifest) -> list[Finding]:
-    findings: list[Finding] = []
-    for segment, vectors in zip(manifest.segments, collection.vectors, strict=True):
-        name = f"{SEGMENTS}/{segment.name}/vectors.npy"
-        for first in range(0, len(vectors), _ROWS_AT_ONCE):
-            part = vectors[first : first + _ROWS_AT_ONCE]
-            for bad, problem in (
-                (~np.isfinite(part).all(axis=1), "holds NaN or infinity"),
-                (~part.any(axis=1), "is all zero"),
-            ):
-                if bad.any():
-                    row = first + int(np.argmax(bad))
-                    findings.append(
-                        Finding(name, f"the vector in row {row} {problem} ({bad.sum()} such here)")
-                    )
-    return findings
+def check_files(folder: Path, manifest: Manifest) -> Iterator[Finding]:
+    """The files that are not as the manifest lists them."""
+    for segment in manifest.segments:
+        for entry in segment.files:
+            yield from check_file(folder, f"{SEGMENTS}/{segment.name}/{entry.name}", entry)
+        for part in segment.parts:
+            for entry in part.files:
+                yield from check_file(folder, f"{PARTS}/{part.name}/{entry.name}", entry)
 
 
-def _check_passages(collection: Collection) -> list[Finding]:
-    findings: list[Finding] = []
+def check_file(folder: Path, name: str, entry: FileEntry) -> Iterator[Finding]:
+    """What is wrong with a file."""
+    try:
+        found = file_entry(folder / name)
+    except CorruptionError as error:
+        yield Finding(name, str(error))
+        return
+    if found.bytes != entry.bytes:
+        yield Finding(name, f"has {found.bytes} bytes, the manifest lists {entry.bytes}")
+    elif found.sha256 != entry.sha256:
+        yield Finding(name, f"has SHA-256 {found.sha256}, the manifest lists {entry.sha256}")
+
+
+def _check_vectors(segment: SegmentReader) -> Iterator[Finding]:
+    name = f"{SEGMENTS}/{segment.segment.name}/{VECTORS_FILE}"
+    if bad := segment.guard.bad():
+        yield Finding(name, f"{len(bad)} blocks do not match their hashes")
+    for first in range(0, segment.rows, _ROWS_AT_ONCE):
+        part = segment.vectors[first : first + _ROWS_AT_ONCE]
+        scales = None if segment.scales is None else segment.scales[first : first + len(part)]
+        finite = np.isfinite(part).all(axis=1)
+        if scales is not None:
+            finite &= np.isfinite(scales)
+        for bad_rows, problem in (
+            (~finite, "holds NaN or infinity"),
+            (~part.any(axis=1), "is all zero"),
+        ):
+            if bad_rows.any():
+                row = first + int(np.argmax(bad_rows))
+                yield Finding(
+                    name, f"the vector in row {row} {problem} ({bad_rows.sum()} such here)"
+                )
+
+
+def _check_derived(segment: SegmentReader) -> Iterator[Finding]:
+    """Ids and documents must be those of the passages."""
+    folder = f"{SEGMENTS}/{segment.segment.name}"
+    passages = list(range(len(segment.blocks)))
+    hashes = np.concatenate(
+        [hash_ids(segment.batch(number).column(0).to_pylist()) for number in passages]
+    )
+    if not np.array_equal(sorted_hashes(hashes), segment.ids):
+        yield Finding(f"{folder}/{IDS_FILE}", f"is not that of {PASSAGES_FILE}")
+    found = documents.document_batches(batches(segment.folder / PASSAGES_FILE, segment.blocks))
+    if not pa.Table.from_batches(list(found), documents.SCHEMA).equals(segment.documents):
+        yield Finding(f"{folder}/{DOCUMENTS_FILE}", f"is not that of {PASSAGES_FILE}")
+
+
+def _check_passages(collection: Collection) -> Iterator[Finding]:
     index = IdIndex()
-    for first in range(0, len(collection), _ROWS_AT_ONCE):
-        rows = range(first, min(first + _ROWS_AT_ONCE, len(collection)))
+    live = collection.live_rows()
+    for first in range(0, len(live), _ROWS_AT_ONCE):
+        rows = live[first : first + _ROWS_AT_ONCE].tolist()
         try:
             passages = collection.passages(rows)
         except (DPRError, ValueError) as error:
-            return [*findings, Finding("passages", str(error))]
+            yield Finding("passages", str(error))
+            return
         for row, passage in zip(rows, passages, strict=True):
             if problem := _fault(passage):
-                findings.append(Finding("passages", f"row {row}: {problem}"))
+                yield Finding("passages", f"row {row}: {problem}")
         for earlier, later in index.add(passage.id for passage in passages):
-            one, other = collection.ids([earlier, later])
+            pair = live[[earlier, later]].tolist()
+            one, other = collection.ids(pair)
             if one == other:
-                problem = f"rows {earlier} and {later} have the same id {one!a}"
-                findings.append(Finding("passages", problem))
-    return findings
+                problem = f"rows {pair[0]} and {pair[1]} have the same id {one!a}"
+                yield Finding("passages", problem)
 
 
 def _fault(passage: Passage) -> str:

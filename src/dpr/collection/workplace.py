@@ -1,7 +1,15 @@
-"""The folder of a build: whose it is, what a kill left in it, and cleaning that up.
+"""The folder of a collection while something is written to it: whose it is, what a kill left in it,
+what is committed, and cleaning up.
 
-Takes a folder and what is to be built there; gives the state to go on from. Knows nothing of
+Takes a folder and what is to be made there; gives the state to go on from. Knows nothing of
 passages or vectors beyond file sizes.
+
+    building/progress.json      what is durable of an unfinished segment (``journal``)
+    building/segment/           its files, which grow shard by shard
+      -> segments/0002/         one rename when they are whole
+    building/words.json, words/ the same for a part, file by file (``parts``)
+      -> parts/0003/
+    manifest.json               one rename makes the new version visible
 """
 
 from __future__ import annotations
@@ -15,7 +23,10 @@ from dpr.collection.manifest import (
     BUILDING,
     FORMAT,
     MANIFEST,
+    MANIFEST_COPY,
+    PARTS,
     PASSAGES_FILE,
+    SCALES_FILE,
     SEGMENTS,
     VECTORS_FILE,
     Manifest,
@@ -26,7 +37,8 @@ from dpr.collection.vectors import HEADER_BYTES, row_bytes
 from dpr.errors import CollectionError, CorruptionError
 
 _LOCK = ".lock"
-_OURS = {_LOCK, MANIFEST, MANIFEST + storage.TEMPORARY, BUILDING, SEGMENTS}
+_TEMPORARY = {name + storage.TEMPORARY for name in (MANIFEST, MANIFEST_COPY)}
+_OURS = {_LOCK, MANIFEST, MANIFEST_COPY, BUILDING, SEGMENTS, PARTS, *_TEMPORARY}
 
 
 def claim(folder: Path) -> None:
@@ -70,79 +82,119 @@ class Workplace:
 
     Attributes:
         folder: the collection's folder.
+        current: the version that is there; None where there is none, or it is damaged.
+        damaged: whether there is a manifest that cannot be read.
         segment: where the growing files lie.
-        journal: what is done; that of a new build is empty.
-        committed: the manifest, if a kill came after this very build became visible; then only
-            cleaning is left to do.
+        journal: what is done of a segment, once ``begin`` was called.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    journal: Journal
+
+    def __init__(self, folder: Path, overwrite: bool = False) -> None:
         self.folder = folder
         self.segment = folder / BUILDING / "segment"
-        self.committed: Manifest | None = None
-        self._overwrite = overwrite
-        current, damaged = self._current()
-        journal = self._left_journal()
-        if journal and current and journal.segment == current.segments[-1].name:
-            if not overwrite:
-                journal.check(identity, folder)
-                self.journal, self.committed = journal, current
-                return
+        self.current, self.damaged = self._current(overwrite)
+
+    def begin(self, identity: dict[str, Any], *, anew: bool) -> Manifest | None:
+        """Take up the unfinished segment of an earlier run, or begin one.
+
+        Args:
+            identity: all that decides the bytes, besides the passages.
+            anew: an unfinished segment that is another is discarded; else it is an error.
+
+        Returns:
+            The manifest, if a kill came after this very segment became visible; then only cleaning
+            is left to do.
+        """
+        journal = self._left_journal(anew)
+        current = self.current
+        if journal and current and journal.segment in {one.name for one in current.segments}:
+            if not anew:
+                journal.check(identity, self.folder)
+                self.journal = journal
+                return current
             journal = None
-        if current and not overwrite:
+        if current and not anew:
             raise CollectionError(
-                f"{folder}: is a complete collection of {current.rows} passages already; give "
-                "another folder, or overwrite it (--overwrite, or "
+                f"{self.folder}: is a complete collection of {current.rows} passages already; give "
+                "another folder, add to it (dpr add), or overwrite it (--overwrite, or "
                 "build=BuildSettings(overwrite=True))"
             )
-        if not (current or damaged or journal or overwrite) and self._segment_names():
+        if not (current or self.damaged or journal or anew) and self._names(SEGMENTS):
             raise CollectionError(
-                f"{folder}: has {SEGMENTS} but no {MANIFEST}, so it is not known what they hold; "
-                f"restore {MANIFEST} from a copy, or overwrite"
+                f"{self.folder}: has {SEGMENTS} but no {MANIFEST}, so it is not known what they "
+                f"hold; restore {MANIFEST} from a copy, or overwrite"
             )
         if journal:
-            journal = self._continued(journal, identity)
-        if damaged:
-            keep = self._segment_names()
-        else:
-            keep = {segment.name for segment in current.segments} if current else set()
-        self._clean(keep, keep_building=journal is not None)
-        self.journal = journal or self._begun(identity, keep)
+            journal = self._continued(journal, identity, anew)
+        if not self.damaged:
+            self._clean(keep_unfinished=journal is not None)
+        self.journal = journal or self._begun(identity)
+        return None
 
     def record(self, journal: Journal) -> None:
         """Make the journal durable."""
         storage.atomic_write(self.folder / BUILDING / PROGRESS, journal.to_bytes())
 
     def discard(self) -> None:
-        """Remove the unfinished build."""
-        storage.remove(self.folder / BUILDING)
+        """Remove all that is unfinished."""
+        if (self.folder / BUILDING).exists():
+            storage.remove(self.folder / BUILDING)
 
-    def clean(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest, *, keep_unfinished: bool = False) -> Manifest:
+        """Make a new version visible, then remove what it does not need.
+
+        Args:
+            keep_unfinished: what another command left half done stays, to be gone on with.
+        """
+        data = manifest.to_bytes()
+        storage.atomic_write(self.folder / MANIFEST_COPY, data)
+        storage.atomic_write(self.folder / MANIFEST, data)
+        self.clean(manifest, keep_unfinished=keep_unfinished)
+        return manifest
+
+    def clean(self, manifest: Manifest, *, keep_unfinished: bool = False) -> None:
         """Remove all that this version does not need."""
-        self._clean({segment.name for segment in manifest.segments}, keep_building=False)
+        self.current, self.damaged = manifest, False
+        self._clean(keep_unfinished)
+        if not keep_unfinished:
+            # The journal goes last: as long as it is there, a repeated command knows that this
+            # very build is complete.
+            self.discard()
 
-    def _current(self) -> tuple[Manifest | None, bool]:
+    def new_name(self, kind: str) -> str:
+        """A name for a folder below ``segments`` or ``parts`` that none has, nor had of late."""
+        taken = [int(name) for name in self._names(kind) if name.isdecimal()]
+        if self.current:
+            owners = self.current.segments
+            if kind == SEGMENTS:
+                taken += [int(one.name) for one in owners if one.name.isdecimal()]
+            else:
+                taken += [int(p.name) for one in owners for p in one.parts if p.name.isdecimal()]
+        return f"{max(taken, default=0) + 1:04d}"
+
+    def _current(self, overwrite: bool) -> tuple[Manifest | None, bool]:
         if not (self.folder / MANIFEST).exists():
             return None, False
         try:
             return read_manifest(self.folder), False
         except CorruptionError:
-            if not self._overwrite:
+            if not overwrite:
                 raise
             return None, True
 
-    def _left_journal(self) -> Journal | None:
+    def _left_journal(self, anew: bool) -> Journal | None:
         path = self.folder / BUILDING / PROGRESS
         if not path.exists():
             return None
         try:
             return read_journal(path)
         except CorruptionError:
-            if not self._overwrite:
+            if not anew:
                 raise
             return None
 
-    def _continued(self, journal: Journal, identity: dict[str, Any]) -> Journal | None:
+    def _continued(self, journal: Journal, identity: dict[str, Any], anew: bool) -> Journal | None:
         """The journal if the build can go on from it; None to begin again."""
         try:
             journal.check(identity, self.folder)
@@ -151,12 +203,18 @@ class Workplace:
                 storage.rename(renamed, self.segment)
             self._check_sizes(journal)
         except CollectionError:
-            if not self._overwrite:
+            if not anew:
                 raise
             return None
-        for name in set(storage.names_in(self.segment)) - {PASSAGES_FILE, VECTORS_FILE}:
+        for name in set(storage.names_in(self.segment)) - set(self.files(journal.identity)):
             storage.remove(self.segment / name)
         return journal
+
+    @staticmethod
+    def files(identity: dict[str, Any]) -> tuple[str, ...]:
+        """The files that grow."""
+        more = (SCALES_FILE,) if identity["dtype"] == "int8" else ()
+        return (PASSAGES_FILE, VECTORS_FILE, *more)
 
     def _check_sizes(self, journal: Journal) -> None:
         if not journal.shards:
@@ -165,10 +223,12 @@ class Workplace:
             return
         last = journal.shards[-1]
         width = row_bytes(journal.identity["dim"], journal.identity["dtype"])
-        for name, needed in (
-            (PASSAGES_FILE, last.passages_bytes),
-            (VECTORS_FILE, HEADER_BYTES + last.rows * width),
-        ):
+        sizes = (
+            last.passages_bytes,
+            HEADER_BYTES + last.rows * width,
+            HEADER_BYTES + last.rows * 4,
+        )
+        for name, needed in zip(self.files(journal.identity), sizes, strict=False):
             size = storage.size_of(self.segment / name)
             if size is None or size < needed:
                 raise CorruptionError(
@@ -176,27 +236,43 @@ class Workplace:
                     f"{needed}; overwrite to begin again"
                 )
 
-    def _begun(self, identity: dict[str, Any], keep: set[str]) -> Journal:
-        numbers = [int(name) for name in keep if name.isdecimal()]
-        journal = Journal(identity, f"{max(numbers, default=0) + 1:04d}")
+    def _begun(self, identity: dict[str, Any]) -> Journal:
+        self.discard()
+        journal = Journal(identity, self.new_name(SEGMENTS))
         storage.make_folder(self.segment)
         self.record(journal)
         return journal
 
-    def _segment_names(self) -> set[str]:
-        folder = self.folder / SEGMENTS
+    def _names(self, kind: str) -> set[str]:
+        folder = self.folder / kind
         return set(storage.names_in(folder)) if folder.is_dir() else set()
 
-    def _clean(self, keep: set[str], keep_building: bool) -> None:
-        for name in sorted(self._segment_names() - keep):
-            storage.remove(self.folder / SEGMENTS / name)
+    def _clean(self, keep_unfinished: bool) -> None:
+        """Remove what no version and no unfinished build needs."""
+        segments = self.current.segments if self.current else ()
+        keep = {
+            SEGMENTS: {segment.name for segment in segments},
+            PARTS: {part.name for segment in segments for part in segment.parts},
+        }
+        if keep_unfinished:
+            keep[PARTS] |= self._unfinished("name")
+            keep[SEGMENTS] |= self._unfinished("segment")
+        for kind, names in keep.items():
+            for name in sorted(self._names(kind) - names):
+                storage.remove(self.folder / kind / name)
         for leftover in (
-            self.folder / (MANIFEST + storage.TEMPORARY),
+            *(self.folder / name for name in sorted(_TEMPORARY)),
             self.folder / BUILDING / (PROGRESS + storage.TEMPORARY),
         ):
             if leftover.exists():
                 storage.remove(leftover)
-        # The journal goes last: as long as it is there, a repeated command knows that this very
-        # build is complete.
-        if not keep_building and (self.folder / BUILDING).exists():
-            storage.remove(self.folder / BUILDING)
+
+    def _unfinished(self, key: str) -> set[str]:
+        """Names that something unfinished has taken, and may have given to a folder already."""
+        names = set()
+        for path in (self.folder / BUILDING).glob("*.json"):
+            try:
+                names.add(str(unsealed(path, "").get(key, "")))
+            except CorruptionError:
+                continue
+        return names
