@@ -3,8 +3,8 @@
 Takes record batches of passages and gives record batches of documents; takes such a table and
 gives documents. Knows nothing of vectors, manifests or where files lie.
 
-The file is a plain Arrow IPC stream with the columns document, source, metadata (JSON), digest,
-origin, first (row) and rows. It is made from ``passages.arrow`` and can be made again from it.
+The file is a plain Arrow IPC stream with the columns document, source, title, metadata (JSON),
+digest, origin, first (row) and rows. It follows from ``passages.arrow``, and can be made again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-TEXTS = ("document", "source", "metadata", "digest", "origin")
+TEXTS = ("document", "source", "title", "metadata", "digest", "origin")
 SCHEMA = pa.schema(
     [pa.field(name, pa.large_string(), nullable=False) for name in TEXTS]
     + [pa.field(name, pa.int64(), nullable=False) for name in ("first", "rows")]
@@ -73,7 +73,7 @@ def _counted(table: pa.Table, end: int) -> Iterator[pa.RecordBatch]:
     """The rows of documents are known by where the next one begins."""
     first = table["first"].to_numpy()
     rows = pa.array(np.diff(first, append=end))
-    yield from table.set_column(6, SCHEMA.field("rows"), rows).to_batches()
+    yield from table.set_column(len(SCHEMA) - 1, SCHEMA.field("rows"), rows).to_batches()
 
 
 def stream(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes | memoryview]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.errors import CollectionError
+from dpr.indexes.int8 import to_int8
 from dpr.records import Passage
 
 VectorType = Literal["float16", "float32", "int8"]
@@ -78,7 +79,8 @@ def stored(vectors: Any, passages: Sequence[Passage], dim: int, dtype: VectorTyp
             " or its numbers ran over; check it with one text at a time")  # fmt: skip
     with np.errstate(over="ignore", under="ignore"):
         if dtype == "int8":
-            result = quantized(array)
+            coded = to_int8(array)
+            result = Stored(coded.codes, coded.scales)
         else:
             wanted = np.dtype(dtype).newbyteorder("<")
             result = Stored(np.ascontiguousarray(array, dtype=wanted))
@@ -95,17 +97,6 @@ def stored(vectors: Any, passages: Sequence[Passage], dim: int, dtype: VectorTyp
         f"is all zero in {dtype} and could never be found; check the model, or store float32",
     )
     return result
-
-
-def quantized(array: npt.NDArray[Any]) -> Stored:
-    """Vectors as int8: each row's largest number becomes 127 or -127, the others in proportion."""
-    values = np.asarray(array, np.float32)
-    scales = np.abs(values).max(axis=1) / np.float32(127)
-    # A scale below float32's normal numbers would lose its precision: such a row counts as zero.
-    usable = scales > np.finfo(np.float32).tiny
-    scales = np.where(usable, scales, np.float32(0))
-    rows = np.rint(values / np.where(usable, scales, np.float32(1))[:, None])
-    return Stored(np.where(usable[:, None], rows, 0).astype(np.int8), scales.astype(np.float32))
 
 
 def _refuse(bad: Any, passages: Sequence[Passage], fault: str) -> None:
