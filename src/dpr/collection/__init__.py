@@ -4,7 +4,7 @@ Takes passages and an encoder and gives a folder; takes a folder and gives rows.
 models, of searching or of the command line.
 """
 
-from dpr.collection.build import BuildSettings, PassageEncoder, build_collection
+from dpr.collection.build import BuildSettings, build_collection
 from dpr.collection.change import (
     Changed,
     add_documents,
@@ -14,6 +14,7 @@ from dpr.collection.change import (
     small_segments,
     write_parts,
 )
+from dpr.collection.encoder import PassageEncoder
 from dpr.collection.manifest import Manifest, read_manifest
 from dpr.collection.parts import PartMaker
 from dpr.collection.passages import Entry

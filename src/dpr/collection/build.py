@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dpr.collection import storage, vectors
+from dpr.collection.encoder import PassageEncoder
 from dpr.collection.finishing import finish_segment
 from dpr.collection.ids import IdIndex
 from dpr.collection.journal import Shard
@@ -48,35 +48,6 @@ from dpr.records import Passage
 
 Progress = Callable[[int], None]
 Entries = Iterable[Passage | Entry]
-
-
-class PassageEncoder(Protocol):
-    """What makes a vector of a passage.
-
-    Attributes:
-        dim: numbers in a vector.
-        fingerprint: SHA-256 of the weights, the tokenizer and the settings: of all that decides
-            what vector a passage gets.
-        settings: the same for people, plain JSON values.
-        truncated: passages encoded so far of which only the first part was read.
-    """
-
-    @property
-    def dim(self) -> int: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-
-    @property
-    def truncated(self) -> int: ...
-
-    def encode(self, passages: Sequence[Passage]) -> npt.NDArray[np.float32] | vectors.Stored:
-        """(len(passages), dim) float32; the same for the same list, always. Or vectors that are
-        stored already, to be kept as they are."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from dpr.collection import deletions, documents, storage
 from dpr.collection.build import (
     BuildSettings,
     Entries,
-    PassageEncoder,
     Progress,
     SegmentBuilder,
     build_identity,
 )
 from dpr.collection.copying import Copier
+from dpr.collection.encoder import PassageEncoder
 from dpr.collection.ids import rows_of_hashes
 from dpr.collection.manifest import Manifest, Part, Segment
 from dpr.collection.parts import PartMaker, make_part

@@ -1,4 +1,4 @@
-"""Copy passages and vectors as they are stored: what an encoder is, where nothing is to be encoded.
+"""Copy passages and vectors as they are stored, where nothing, or only a part, is to be encoded.
 
 Takes an open collection and rows; gives entries and vectors for a new segment. Writes nothing.
 """
@@ -6,14 +6,16 @@ Takes an open collection and rows; gives entries and vectors for a new segment. 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dpr.collection.passages import Entry
+from dpr.collection.encoder import PassageEncoder
+from dpr.collection.passages import Entry, document_of
 from dpr.collection.store import ROWS_AT_ONCE, Collection
-from dpr.collection.vectors import Stored
+from dpr.collection.vectors import Stored, stored
 from dpr.records import Passage
 
 
@@ -45,6 +47,79 @@ class Copier:
         rows = np.array(list(self._given)[-len(passages) :])
         self._collection.guard.rows(rows)
         return take(self._collection, rows)
+
+
+class Reusing:
+    """An encoder that gives the stored vector of each passage that its document already had, and
+    encodes only the others.
+
+    Args:
+        encoder: the one that the collection was made by.
+        documents: ids of the documents that are replaced.
+
+    Attributes:
+        encoded: how many passages were encoded.
+    """
+
+    def __init__(
+        self, encoder: PassageEncoder, collection: Collection, documents: Container[str]
+    ) -> None:
+        self.dim, self.fingerprint = encoder.dim, encoder.fingerprint
+        self.settings = encoder.settings
+        self.encoded = 0
+        self._encoder = encoder
+        self._collection = collection
+        self._rows = _rows_of(collection, documents)
+
+    @property
+    def truncated(self) -> int:
+        """Of the passages encoded; what is taken over is not counted again."""
+        return self._encoder.truncated
+
+    def encode(self, passages: Sequence[Passage]) -> Stored:
+        """The vectors of these passages."""
+        dtype: Any = self._collection.manifest.dtype
+        known = self._known(passages)
+        new = [place for place, row in enumerate(known) if row < 0]
+        old = [place for place, row in enumerate(known) if row >= 0]
+        self.encoded += len(new)
+        fresh = [passages[place] for place in new]
+        if len(new) == len(passages):
+            return stored(self._encoder.encode(fresh), fresh, self.dim, dtype)
+        rows = np.array([known[place] for place in old])
+        self._collection.guard.rows(rows)
+        taken = take(self._collection, rows)
+        if not new:
+            return taken
+        made = stored(self._encoder.encode(fresh), fresh, self.dim, dtype)
+        order = np.argsort(np.array([*old, *new]))
+        numbers = np.concatenate([taken.numbers, made.numbers])[order]
+        if taken.scales is None or made.scales is None:
+            return Stored(numbers)
+        return Stored(numbers, np.concatenate([taken.scales, made.scales])[order])
+
+    def _known(self, passages: Sequence[Passage]) -> list[int]:
+        """The row that holds each passage's title and text already; -1 where none does."""
+        by_text: dict[tuple[str, str, str], int] = {}
+        for document in {document_of(passage) for passage in passages}:
+            rows = self._rows.get(document, [])
+            for row, old in zip(rows, self._collection.passages(rows), strict=True):
+                by_text.setdefault((document, old.title, old.text), row)
+        return [by_text.get((document_of(one), one.title, one.text), -1) for one in passages]
+
+
+def _rows_of(collection: Collection, documents: Container[str]) -> dict[str, list[int]]:
+    """The rows of some documents that are not deleted."""
+    found: dict[str, list[int]] = {}
+    live = collection.live
+    for segment, start in zip(collection.segments, collection.starts, strict=False):
+        table = segment.documents
+        columns = (table[name].to_pylist() for name in ("document", "first", "rows"))
+        for name, first, rows in zip(*columns, strict=True):
+            if name in documents:
+                own = range(start + first, start + first + rows)
+                found.setdefault(name, []).extend(row for row in own if live is None or live[row])
+    return found
 
 
 def take(collection: Collection, rows: npt.NDArray[np.int64]) -> Stored:
