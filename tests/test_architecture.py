@@ -30,6 +30,7 @@ ORDER = (
     ("models",),
     ("indexes",),
     ("evaluation",),
+    ("fusion",),
     ("collection",),
     ("encoding",),
     ("reading",),
@@ -60,9 +61,12 @@ WITHOUT_TORCH: dict[str, set[str]] = {
     "models.config": set(),
     "models.files": set(),
     "models.hub": set(),
+    "indexes.index": {"numpy"},
     "indexes.int8": {"numpy"},
+    "indexes.ordering": {"numpy"},
     "collection": {"numpy", "pyarrow"},
     "evaluation": {"numpy"},
+    "fusion": {"numpy"},
 }
 
 # The packages of pyproject.toml, under the names they are imported by.
