@@ -95,16 +95,14 @@ def _plain(value: object, name: str, source: str, line: int | None, depth: int =
         return _number(value)
     if hasattr(value, "tolist") and depth < _DEEPEST:  # numpy's numbers and arrays
         return _plain(value.tolist(), name, source, line, depth + 1)
-    raise InputError(
-        f"the metadata {name!r} is {repr(value)[:60]} ({type(value).__name__}), "
-        + (
-            f"more than {_DEEPEST} levels deep; make it flatter"
-            if isinstance(value, Mapping | list | tuple)
-            else "which JSON has no form for; give a text, a number, true, false, or a list"
-        ),
-        source=source,
-        line=line,
-    )
+    if isinstance(value, Mapping | list | tuple):
+        what = f"lists or objects more than {_DEEPEST} levels deep; make it flatter"
+    else:
+        what = (
+            f"{repr(value)[:60]} ({type(value).__name__}), which JSON has no form for; give a "
+            "text, a number, true, false, or a list"
+        )
+    raise InputError(f"the metadata {name!r} is {what}", source=source, line=line)
 
 
 def _number(value: Decimal) -> int | float | None:
