@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+
+_PIECE = 1 << 20
 
 Mask = npt.NDArray[np.bool_]
 
@@ -33,25 +36,42 @@ def mask(deleted: str, rows: int) -> Mask:
     """
     if not deleted:
         return np.zeros(rows, np.bool_)
-    length, _, packed = deleted.partition(":")
-    if not (length.isascii() and length.isdigit()) or int(length) != rows:
-        raise ValueError(f"deletions of {length} rows, not {rows}")
-    size = (rows + 7) // 8
-    unpacker = zlib.decompressobj()
-    try:
-        data = unpacker.decompress(base64.b64decode(packed, validate=True), size + 1)
-    except zlib.error as error:
-        raise ValueError(f"deletions that cannot be read: {error}") from error
-    if len(data) != size or not unpacker.eof:
-        raise ValueError(f"deletions of {len(data)} bytes, not {size}")
-    return np.unpackbits(np.frombuffer(data, np.uint8), count=rows, bitorder="little").view(
+    count(deleted, rows)  # refuses what would unpack to more than the mask
+    packed = b"".join(_unpacked(deleted, rows))
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=rows, bitorder="little").view(
         np.bool_
     )
 
 
 @lru_cache(maxsize=256)
-def count(deleted: str) -> int:
-    """How many rows a text deletes."""
-    if not deleted:
-        return 0
-    return int(mask(deleted, int(deleted.partition(":")[0])).sum())
+def count(deleted: str, rows: int) -> int:
+    """How many of so many rows a text deletes, in little memory whatever the text says.
+
+    Raises:
+        ValueError: as ``mask``.
+    """
+    return sum(int(np.unpackbits(np.frombuffer(some, np.uint8)).sum()) for some in (
+        _unpacked(deleted, rows) if deleted else ()
+    ))  # fmt: skip
+
+
+def _unpacked(deleted: str, rows: int) -> Iterator[bytes]:
+    """The packed bits, in pieces; never more than the rows need."""
+    length, _, packed = deleted.partition(":")
+    if length != str(rows):
+        raise ValueError(f"deletions of {length[:20]} rows, not {rows}")
+    left, last = (rows + 7) // 8, b""
+    unpacker, data = zlib.decompressobj(), base64.b64decode(packed, validate=True)
+    try:
+        while piece := unpacker.decompress(data, min(_PIECE, left + 1)):
+            data, last = unpacker.unconsumed_tail, piece[-1:]
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+    except zlib.error as error:
+        raise ValueError(f"deletions that cannot be read: {error}") from error
+    if left or not unpacker.eof or unpacker.unused_data:
+        raise ValueError(f"deletions of another size than {rows} rows need")
+    if rows % 8 and last[0] >> rows % 8:
+        raise ValueError(f"deletions of rows after row {rows - 1}")

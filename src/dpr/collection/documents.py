@@ -93,6 +93,7 @@ def parse(data: pa.Buffer, rows: int) -> pa.Table:
     table = pa.ipc.open_stream(data).read_all()
     if table.schema != SCHEMA:
         raise ValueError("it has other columns")
+    table.validate(full=True)
     first, count = table["first"].to_numpy(), table["rows"].to_numpy()
     if not np.array_equal(np.cumsum(count), np.append(first[1:], rows)) or (count < 1).any():
         raise ValueError(f"its documents do not cover {rows} rows")

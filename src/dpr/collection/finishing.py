@@ -131,7 +131,8 @@ def longest(numbers: npt.NDArray[Any], scales: npt.NDArray[np.float32] | None) -
 def file_entry(path: Path) -> FileEntry:
     """A file's name, size and SHA-256, read in full."""
     try:
-        with path.open("rb") as file:
+        descriptor = storage.open_file(path)
+        with open(descriptor, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return FileEntry(path.name, file.tell(), digest)
     except OSError as error:

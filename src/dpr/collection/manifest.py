@@ -29,7 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from dpr.collection import deletions
+from dpr.collection.guard import DIGEST_BYTES, block_rows
 from dpr.collection.storage import size_of
+from dpr.collection.vectors import HEADER_BYTES, row_bytes
 from dpr.errors import CollectionError, CorruptionError, SettingsError
 
 FORMAT = "dpr-collection"
@@ -56,6 +58,8 @@ SEGMENT_FILES = (
 )
 DTYPES = ("float16", "float32", "int8")
 MAX_BYTES = 256 << 20
+MAX_ROWS = 1 << 32
+"""Of a segment: what a manifest may promise before any file was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class Segment:
     @property
     def gone(self) -> int:
         """How many rows are deleted."""
-        return deletions.count(self.deleted)
+        return deletions.count(self.deleted, self.rows)
 
 
 @dataclass(frozen=True)
@@ -262,7 +266,7 @@ def _read(folder: Path, name: str) -> Manifest:
         )
     try:
         return _parsed(value)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
         raise CorruptionError(
             f"{file}: has a missing or wrong entry ({error!r}); restore the collection from a "
             f"copy or build it again"
@@ -303,18 +307,45 @@ def _parsed(value: dict[str, Any]) -> Manifest:
     live = sum(segment.rows - segment.gone for segment in manifest.segments)
     if manifest.dim < 1 or manifest.version < 1 or manifest.rows != live:
         raise ValueError(f"rows {manifest.rows}, dim {manifest.dim}, version {manifest.version}")
-    needed = {*SEGMENT_FILES, *((SCALES_FILE,) if manifest.dtype == "int8" else ())}
+    _check_names(manifest)
     for segment in manifest.segments:
-        if {entry.name for entry in segment.files} != needed:
-            raise ValueError(f"files of segment {segment.name!r}")
+        sizes = _sizes(segment.rows, manifest.dim, manifest.dtype)
+        if any(segment.file(name).bytes != size for name, size in sizes.items()):
+            raise ValueError(f"sizes of files of segment {segment.name!r}")
     return manifest
+
+
+def _check_names(manifest: Manifest) -> None:
+    needed = sorted((*SEGMENT_FILES, *((SCALES_FILE,) if manifest.dtype == "int8" else ())))
+    for segment in manifest.segments:
+        if sorted(entry.name for entry in segment.files) != needed:
+            raise ValueError(f"files of segment {segment.name!r}")
+    parts = [part for segment in manifest.segments for part in segment.parts]
+    for names in (
+        [segment.name for segment in manifest.segments],
+        [part.name for part in parts],
+        *([entry.name for entry in part.files] for part in parts),
+    ):
+        if len(set(names)) != len(names):
+            raise ValueError(f"a name that comes twice among {names}")
+
+
+def _sizes(rows: int, dim: int, dtype: str) -> dict[str, int]:
+    """What the files must hold whose sizes follow from a segment's rows."""
+    width = row_bytes(dim, dtype)
+    sizes = {
+        VECTORS_FILE: HEADER_BYTES + rows * width,
+        HASHES_FILE: -(-rows // block_rows(width)) * DIGEST_BYTES,
+        IDS_FILE: HEADER_BYTES + rows * 16,
+    }
+    return {**sizes, SCALES_FILE: HEADER_BYTES + rows * 4} if dtype == "int8" else sizes
 
 
 def _segment(item: dict[str, Any]) -> Segment:
     rows, longest, deleted = int(item["rows"]), float(item["longest"]), str(item["deleted"])
-    if not (rows > 0 and math.isfinite(longest) and longest > 0):
+    if not (0 < rows <= MAX_ROWS and math.isfinite(longest) and longest > 0):
         raise ValueError(f"rows {rows}, longest {longest}")
-    deletions.mask(deleted, rows)  # refuses what is none
+    deletions.count(deleted, rows)  # refuses what is none
     parts = tuple(
         Part(
             str(part["kind"]), _plain_name(part["name"]), dict(part["settings"]),
@@ -340,4 +371,5 @@ def _plain_name(name: Any) -> str:
     """A name that stays inside its folder whatever the manifest says."""
     if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
         raise ValueError(f"name {name!r}")
+    name.encode()  # a lone surrogate names no file
     return name

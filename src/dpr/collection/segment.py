@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dpr.collection import documents, finishing, guard
+from dpr.collection import documents, finishing, guard, storage
 from dpr.collection import vectors as vector_files
 from dpr.collection.manifest import (
     BLOCKS_FILE,
@@ -49,8 +49,6 @@ from dpr.collection.passages import (
 )
 from dpr.errors import CorruptionError
 
-# Not a pipe, a device or a link to somewhere else, whose opening or reading might not end.
-_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 REMEDY = "run `dpr repair`, restore the collection from a copy, or build it again"
 
 
@@ -76,10 +74,7 @@ class HeldFiles:
         for entry in entries:
             path = folder / entry.name
             try:
-                # Not a device, a pipe or a link to somewhere else, whose reading might not end.
-                descriptor = os.open(
-                    path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-                )
+                descriptor = storage.open_file(path)
             except OSError as error:
                 raise Gone(f"{path}: cannot be opened: {error.strerror}; {REMEDY}") from error
             self._descriptors[entry.name] = descriptor
@@ -116,17 +111,23 @@ class HeldFiles:
     def digest(self, name: str) -> str:
         """The SHA-256 of a file as it is now."""
         digest, at = hashlib.sha256(), 0
-        while data := os.pread(self._descriptors[name], 1 << 22, at):
+        while data := self._pread(name, 1 << 22, at):
             digest.update(data)
             at += len(data)
         return digest.hexdigest()
+
+    def _pread(self, name: str, size: int, at: int) -> bytes:
+        try:
+            return os.pread(self._descriptors[name], size, at)
+        except OSError as error:
+            raise self.damaged(name, f"it cannot be read: {error.strerror}") from error
 
     def read(self, name: str) -> bytes:
         """A whole file; it is checked."""
         self.check(name)
         size = self._entries[name].bytes
-        data = os.pread(self._descriptors[name], size, 0)
-        while len(data) < size and (more := os.pread(self._descriptors[name], size, len(data))):
+        data = self._pread(name, size, 0)
+        while len(data) < size and (more := self._pread(name, size, len(data))):
             data += more
         if hashlib.sha256(data).hexdigest() != self._entries[name].sha256:
             raise self.damaged(name, "its SHA-256 is not that of the manifest")
@@ -242,13 +243,18 @@ class SegmentReader:
         """
         block = self.blocks[number]
         data = self._data.slice(block.offset, block.bytes)
-        if not self._checked[number]:
-            if not self.block_holds(number):
-                raise self.files.damaged(
-                    PASSAGES_FILE, f"block {number + 1} at byte {block.offset} was altered"
-                )
-            self._checked[number] = 1
-        return parse_block(data, block.rows)
+        if self._checked[number]:
+            return parse_block(data, block.rows)
+        where = f"block {number + 1} at byte {block.offset}"
+        if not self.block_holds(number):
+            raise self.files.damaged(PASSAGES_FILE, f"{where} was altered")
+        try:  # that the bytes are those of whoever wrote the manifest does not make them sound
+            batch = parse_block(data, block.rows)
+            batch.validate(full=True)
+        except (ValueError, OSError, pa.ArrowException) as error:
+            raise self.files.damaged(PASSAGES_FILE, f"{where} makes no sense ({error})") from error
+        self._checked[number] = 1
+        return batch
 
     def block_holds(self, number: int) -> bool:
         """Whether a block of passages is as it was written."""

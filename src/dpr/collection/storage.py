@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -216,6 +217,30 @@ def writer_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def open_file(path: Path) -> int:
+    """A descriptor of a regular file, for reading.
+
+    Raises:
+        OSError: there is none; a pipe, a device or a link to somewhere else is none either, since
+            opening or reading it might not end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return descriptor
+
+
+def content_of(path: Path, most: int) -> bytes | None:
+    """What is in a regular file; None where there is none, it is longer or cannot be read."""
+    try:
+        with open(open_file(path), "rb") as file:
+            data = file.read(most + 1)
+    except OSError:
+        return None
+    return data if len(data) <= most else None
 
 
 def size_of(path: Path) -> int | None:

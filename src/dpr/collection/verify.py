@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dpr.collection import documents
-from dpr.collection.finishing import batches, file_entry
+from dpr.collection import documents, storage
+from dpr.collection.finishing import batches, file_entry, longest
 from dpr.collection.ids import IdIndex, hash_ids, sorted_hashes
 from dpr.collection.manifest import (
     DOCUMENTS_FILE,
@@ -59,7 +59,8 @@ def verify(path: str | Path) -> list[Finding]:
         manifest = read_manifest(folder)
     except CorruptionError as error:
         return [Finding(MANIFEST, str(error))]
-    findings = [*_check_copy(folder, manifest), *check_files(folder, manifest)]
+    findings = [*_check_bytes(folder, MANIFEST, manifest), *_check_copy(folder, manifest)]
+    findings += check_files(folder, manifest)
     if any(finding.file.startswith((SEGMENTS, PARTS)) for finding in findings):
         return findings
     try:
@@ -72,12 +73,20 @@ def verify(path: str | Path) -> list[Finding]:
         return [*findings, Finding(MANIFEST, str(error))]
 
 
+def _check_bytes(folder: Path, name: str, manifest: Manifest) -> Iterator[Finding]:
+    """Its checksum is of what a manifest says; the same can be said in other bytes."""
+    data = manifest.to_bytes()
+    if storage.content_of(folder / name, len(data)) != data:
+        yield Finding(name, "says what it should, but not in the bytes that were written")
+
+
 def _check_copy(folder: Path, manifest: Manifest) -> Iterator[Finding]:
     try:
         copy = read_copy(folder)
     except CollectionError as error:
         yield Finding(MANIFEST_COPY, str(error))
         return
+    yield from _check_bytes(folder, MANIFEST_COPY, copy)
     # A stop between the two leaves a copy of a version that never came to be.
     if copy != manifest and copy.version <= manifest.version:
         yield Finding(MANIFEST_COPY, f"is of another version than {MANIFEST}")
@@ -110,6 +119,8 @@ def _check_vectors(segment: SegmentReader) -> Iterator[Finding]:
     name = f"{SEGMENTS}/{segment.segment.name}/{VECTORS_FILE}"
     if bad := segment.guard.bad():
         yield Finding(name, f"{len(bad)} blocks do not match their hashes")
+    if longest(segment.vectors, segment.scales) > segment.segment.longest:
+        yield Finding(name, f"has longer vectors than {segment.segment.longest}")
     for first in range(0, segment.rows, _ROWS_AT_ONCE):
         part = segment.vectors[first : first + _ROWS_AT_ONCE]
         scales = None if segment.scales is None else segment.scales[first : first + len(part)]

@@ -94,6 +94,8 @@ class Workplace:
         self.folder = folder
         self.segment = folder / BUILDING / "segment"
         self.current, self.damaged = self._current(overwrite)
+        if self.current:
+            self._keep_copy(self.current)
 
     def begin(self, identity: dict[str, Any], *, anew: bool) -> Manifest | None:
         """Take up the unfinished segment of an earlier run, or begin one.
@@ -182,6 +184,15 @@ class Workplace:
             if not overwrite:
                 raise
             return None, True
+
+    def _keep_copy(self, manifest: Manifest) -> None:
+        """See that the copy is of the version that is there, before files that another needs go.
+
+        A stop between the two leaves a copy of a version that never came to be.
+        """
+        path, data = self.folder / MANIFEST_COPY, manifest.to_bytes()
+        if storage.content_of(path, len(data)) != data:
+            storage.atomic_write(path, data)
 
     def _left_journal(self, anew: bool) -> Journal | None:
         path = self.folder / BUILDING / PROGRESS
