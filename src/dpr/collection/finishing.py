@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,7 @@ def longest(numbers: npt.NDArray[Any], scales: npt.NDArray[np.float32] | None) -
 def file_entry(path: Path) -> FileEntry:
     """A file's name, size and SHA-256, read in full."""
     try:
-        descriptor = storage.open_file(path)
-        with open(descriptor, "rb") as file:
+        with os.fdopen(storage.open_file(path), "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return FileEntry(path.name, file.tell(), digest)
     except OSError as error:
