@@ -32,6 +32,7 @@ ORDER = (
     ("evaluation",),
     ("fusion",),
     ("collection",),
+    ("search",),
     ("encoding",),
     ("reading",),
     ("training",),

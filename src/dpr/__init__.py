@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dpr.collection import BuildSettings as BuildSettings
+    from dpr.collection import Changed as Changed
     from dpr.collection import Collection as Collection
+    from dpr.collection import verify as verify
+    from dpr.corpus import DuplicateSettings as DuplicateSettings
     from dpr.corpus import SourceSettings as SourceSettings
     from dpr.corpus import SplitSettings as SplitSettings
     from dpr.corpus import read_documents as read_documents
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
     from dpr.errors import MismatchError as MismatchError
     from dpr.errors import MissingExtraError as MissingExtraError
     from dpr.errors import SettingsError as SettingsError
+    from dpr.filters import Filters as Filters
+    from dpr.fusion import FusionSettings as FusionSettings
+    from dpr.indexes.analysis import WordsSettings as WordsSettings
+    from dpr.indexes.bm25 import BM25Settings as BM25Settings
     from dpr.interchange.dual import DualEncoder as DualEncoder
     from dpr.interchange.exporting import (
         export_sentence_transformers as export_sentence_transformers,
@@ -45,10 +52,14 @@ if TYPE_CHECKING:
     from dpr.models import DPRReaderOutput as DPRReaderOutput
     from dpr.pipeline import EvaluationSettings as EvaluationSettings
     from dpr.pipeline import Pipeline as Pipeline
+    from dpr.pipeline import add as add
+    from dpr.pipeline import compact as compact
     from dpr.pipeline import evaluate as evaluate
     from dpr.pipeline import index as index
     from dpr.pipeline import open as open
+    from dpr.pipeline import remove as remove
     from dpr.pipeline import report as report
+    from dpr.pipeline import sync as sync
     from dpr.questions import read_judgements as read_judgements
     from dpr.questions import read_question_set as read_question_set
     from dpr.questions import read_results as read_results
@@ -67,6 +78,7 @@ if TYPE_CHECKING:
     from dpr.records import Question as Question
     from dpr.records import QuestionSet as QuestionSet
     from dpr.records import Section as Section
+    from dpr.search.settings import SearchSettings as SearchSettings
     from dpr.shipped import ModelNames as ModelNames
     from dpr.tokens import BatchEncoding as BatchEncoding
     from dpr.tokens import DPRContextEncoderTokenizer as DPRContextEncoderTokenizer
@@ -82,8 +94,10 @@ __version__ = "0.1.0"
 _WHERE = {
     "Answer": "records",
     "Asked": "records",
+    "BM25Settings": "indexes.bm25",
     "BatchEncoding": "tokens",
     "BuildSettings": "collection",
+    "Changed": "collection",
     "CheckpointError": "errors",
     "Collection": "collection",
     "CollectionError": "errors",
@@ -110,8 +124,11 @@ _WHERE = {
     "DPRSpanPrediction": "tokens",
     "Document": "records",
     "DualEncoder": "interchange.dual",
+    "DuplicateSettings": "corpus",
     "EncodingSettings": "encoding",
     "EvaluationSettings": "pipeline",
+    "Filters": "filters",
+    "FusionSettings": "fusion",
     "Hit": "records",
     "InputError": "errors",
     "MismatchError": "errors",
@@ -124,10 +141,14 @@ _WHERE = {
     "QuestionSet": "records",
     "Reader": "reading",
     "ReadingSettings": "reading",
+    "SearchSettings": "search.settings",
     "Section": "records",
     "SettingsError": "errors",
     "SourceSettings": "corpus",
     "SplitSettings": "corpus",
+    "WordsSettings": "indexes.analysis",
+    "add": "pipeline",
+    "compact": "pipeline",
     "evaluate": "pipeline",
     "export_sentence_transformers": "interchange.exporting",
     "index": "pipeline",
@@ -138,8 +159,11 @@ _WHERE = {
     "read_question_set": "questions",
     "read_results": "questions",
     "read_run": "questions",
+    "remove": "pipeline",
     "report": "pipeline",
     "split_document": "corpus",
+    "sync": "pipeline",
+    "verify": "collection",
     "write_judgements": "questions",
     "write_question_set": "questions",
     "write_results": "questions",

@@ -240,7 +240,8 @@ def combine(
     relevance = settings.relevance_weight * np.array([one.relevance for _, one in readings])
     weights = np.array(
         [
-            relevance[of_one].max() + settings.retrieval_weight * readings[of_one[0]][0].score
+            relevance[of_one].max()
+            + settings.retrieval_weight * retrieval_score(readings[of_one[0]][0])
             for of_one in windows.values()
         ]
     )
@@ -265,6 +266,12 @@ def combine(
     )
 
 
+def retrieval_score(hit: Hit) -> float:
+    """The retriever's score that the rule above weighs: the inner product wherever it is known,
+    since weights and thresholds are chosen for that, whatever the hits were ranked by."""
+    return hit.score if hit.dense_score is None else hit.dense_score
+
+
 def _answer(hit: Hit, reading: Reading, span: Span, text: str) -> Answer:
     passage = hit.passage
     return Answer(
@@ -275,7 +282,7 @@ def _answer(hit: Hit, reading: Reading, span: Span, text: str) -> Answer:
         end=span.end,
         document_start=passage.start + span.start,
         document_end=passage.start + span.end,
-        retrieval_score=hit.score,
+        retrieval_score=retrieval_score(hit),
         relevance=reading.relevance,
         span_score=span.logits,
     )

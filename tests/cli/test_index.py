@@ -134,7 +134,7 @@ def test_info_tells_of_collections_and_models(run: Run, collection: Path, model:
     told = json.loads(run("info", collection, "--json").stdout)
     with Collection.open(collection) as opened:
         assert (told["kind"], told["rows"]) == ("collection", len(opened))
-    assert told["made_from"]["split"] == "words:8"
+    assert told["made_from"]["sources"][0]["split"] == "words:8"
     assert "words:8" in run("info", collection).stdout
 
     told = json.loads(run("info", model, "--json").stdout)

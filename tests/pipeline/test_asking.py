@@ -33,7 +33,7 @@ def collection(tiny_model: Path, tmp_path: Path) -> Path:
 
 def test_hits_are_those_of_brute_force(tiny_model: Path, collection: Path) -> None:
     with Pipeline.open(collection) as pipeline:
-        hits = pipeline.search("who lives in castle 3", k=5)
+        hits = pipeline.search("who lives in castle 3", k=5, mode="dense")
         opened = Collection.open(collection)
         passages = opened.passages(range(len(opened)))
     stored = ContextEncoder.from_pretrained(tiny_model / "encoder").encode(passages)

@@ -35,7 +35,7 @@ def test_what_was_skipped_and_cut_is_told(tiny_model: Path, tmp_path: Path) -> N
     assert indexed.truncated == 1
     assert done[-1] == 1
     made_from = indexed.manifest.made_from
-    assert made_from["split"] == "none"
+    assert made_from["sources"][0]["split"] == "none"
     assert made_from["model"] == str(tiny_model)
 
 

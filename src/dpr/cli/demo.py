@@ -85,9 +85,10 @@ def _make(to: Path, model: str) -> bool:
     from dpr.pipeline import index
 
     if (to / "manifest.json").is_file():
-        source = read_manifest(to).made_from.get("source")
-        if source == SOURCE:
+        sources = [one["source"] for one in read_manifest(to).made_from.get("sources", [])]
+        if sources == [SOURCE]:
             return False
+        source = ", ".join(sources)
         raise CollectionError(
             f"{to}: is a collection of {source}; give a folder that is new or that the demo made"
         )

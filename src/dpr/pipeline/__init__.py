@@ -9,13 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from dpr.pipeline.asking import Pipeline, open
 from dpr.pipeline.building import Indexed, index
+from dpr.pipeline.changing import add, compact, remove, sync
 
 if TYPE_CHECKING:
     from dpr.pipeline.evaluating import evaluate as evaluate
     from dpr.pipeline.figures import EvaluationSettings as EvaluationSettings
     from dpr.pipeline.reporting import report as report
 
-__all__ = ["EvaluationSettings", "Indexed", "Pipeline", "evaluate", "index", "open", "report"]
+__all__ = [
+    "EvaluationSettings",
+    "Indexed",
+    "Pipeline",
+    "add",
+    "compact",
+    "evaluate",
+    "index",
+    "open",
+    "remove",
+    "report",
+    "sync",
+]
 
 # What asking does not need loads on first use.
 _LATER = {"EvaluationSettings": "figures", "evaluate": "evaluating", "report": "reporting"}

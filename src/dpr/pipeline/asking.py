@@ -10,15 +10,18 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypedDict, Unpack
 
 from dpr.collection import Collection
-from dpr.encoding import QuestionEncoder, question_text
+from dpr.encoding import QuestionEncoder, Vectors, question_text
 from dpr.errors import CollectionError, SettingsError
-from dpr.indexes.flat import FlatIndex
+from dpr.filters import Filters
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
 from dpr.records import Asked, Hit, Question
+from dpr.search.searcher import Searcher
+from dpr.search.settings import Mode, SearchSettings
 from dpr.settings import load_settings
 from dpr.shipped import find_reader
 
@@ -26,22 +29,60 @@ Asking = str | Question | Mapping[str, Any]
 """A question: a text, a record, or a row of a dataset."""
 
 
+class Narrowed(TypedDict, total=False):
+    """How one search differs from the usual; see ``Pipeline.search``."""
+
+    mode: Mode | None
+    where: Filters | Mapping[str, Any] | None
+    per_document: int | None
+
+
 class Pipeline:
-    """A collection that is open for questions.
+    """A collection that is open for questions; safe to share between threads.
+
+    Every call works with the version of the collection that is newest when it begins, and with
+    that alone.
+
+    Args:
+        settings: how to search, in place of what the collection keeps.
 
     Attributes:
-        collection: passages and vectors.
         reader: what answers; None in a pipeline that only searches.
     """
 
     def __init__(
-        self, collection: Collection, encoder: QuestionEncoder, reader: Reader | None = None
+        self,
+        collection: Collection,
+        encoder: QuestionEncoder,
+        reader: Reader | None = None,
+        settings: SearchSettings | None = None,
     ) -> None:
         collection.check_encoder(encoder.fingerprint)
-        self.collection = collection
         self._encoder = encoder
         self.reader = reader
-        self._index = FlatIndex(collection.vectors, collection.ids)
+        self._settings = settings
+        self._lock = Lock()
+        self._searcher = Searcher(collection, settings)
+
+    @property
+    def collection(self) -> Collection:
+        """Passages and vectors, in the version that was last searched."""
+        return self._searcher.collection
+
+    @property
+    def searcher(self) -> Searcher:
+        """The newest version, ready to be searched.
+
+        Raises:
+            MismatchError: the collection was made anew, with another model.
+            CollectionError, CorruptionError: the newest version cannot be opened.
+        """
+        with self._lock:
+            newest = self.collection.current()
+            if newest is not self.collection:
+                newest.check_encoder(self._encoder.fingerprint)
+                self._searcher = Searcher(newest, self._settings)
+            return self._searcher
 
     @classmethod
     def open(
@@ -51,6 +92,7 @@ class Pipeline:
         model: Model | None = None,
         reader: str | os.PathLike[str] | None = None,
         settings: ReadingSettings | Mapping[str, Any] | None = None,
+        search: SearchSettings | None = None,
         read: bool = True,
     ) -> Pipeline:
         """Opens a collection with the models that belong to it.
@@ -62,6 +104,7 @@ class Pipeline:
             reader: in place of the model's own reader: a folder (of the reader, or of a model that
                 holds one) or hub id.
             settings: in place of the reader's own; a mapping replaces only the fields it names.
+            search: how to search, in place of what the collection keeps.
             read: False leaves the reader out; such a pipeline searches and does not answer.
 
         Raises:
@@ -74,6 +117,7 @@ class Pipeline:
             Collection.open(os.fspath(folder)),
             QuestionEncoder.from_pretrained(names.question),
             _reader(place, settings) if read and place else None,
+            search,
         )
 
     def __enter__(self) -> Pipeline:
@@ -86,29 +130,56 @@ class Pipeline:
         """Lets go of the collection's files."""
         self.collection.close()
 
-    def search(self, question: str, k: int = 10) -> list[Hit]:
-        """The k passages whose vectors have the largest inner product with the question's."""
-        return self.search_many([question], k)[0]
+    def search(self, question: str, k: int = 10, **narrowed: Unpack[Narrowed]) -> list[Hit]:
+        """The k best passages for a question.
 
-    def search_many(self, questions: Iterable[Asking], k: int = 10) -> list[list[Hit]]:
+        Args:
+            narrowed: ``mode`` (``dense``, ``bm25``, ``hybrid``; by default as the collection is
+                searched), ``where`` (filters, see ``dpr.filters``: ``{"year": {">=": 1990}}``),
+                ``per_document`` (at most so many passages of a document).
+
+        Raises:
+            SettingsError: k below 1, another mode, a filter that makes no sense.
+            CollectionError, CorruptionError: what is searched is not there, or was altered.
+        """
+        return self.search_many([question], k, **narrowed)[0]
+
+    def search_many(
+        self, questions: Iterable[Asking], k: int = 10, **narrowed: Unpack[Narrowed]
+    ) -> list[list[Hit]]:
         """``search`` for many questions at once, in their order."""
-        questions = list(questions)
-        if not questions:
+        searcher, texts = self.searcher, [question_text(one) for one in questions]
+        chosen = searcher.mode if narrowed.get("mode") in (None, "auto") else narrowed.get("mode")
+        vectors = None if chosen == "bm25" or not texts else self._encoder.encode(texts)
+        return self._search(searcher, texts, vectors, k, narrowed)
+
+    @staticmethod
+    def _search(
+        searcher: Searcher,
+        texts: list[str],
+        vectors: Vectors | None,
+        k: int,
+        narrowed: Narrowed,
+    ) -> list[list[Hit]]:
+        if not texts:
             return []
-        scores, rows = self._index.search(self._encoder.encode(questions), k)
-        return [
-            [
-                Hit(passage, float(score))
-                for passage, score in zip(self.collection.passages(found.tolist()), s, strict=True)
-            ]
-            for s, found in zip(scores, rows, strict=True)
-        ]
+        where = narrowed.get("where")
+        return searcher.search(
+            texts,
+            vectors,
+            k,
+            mode=narrowed.get("mode"),
+            where=where if isinstance(where, Filters | None) else Filters.from_mapping(where),
+            per_document=narrowed.get("per_document"),
+        )
 
-    def ask(self, question: str, k: int = 10) -> Asked:
+    def ask(self, question: str, k: int = 10, **narrowed: Unpack[Narrowed]) -> Asked:
         """The hits of a question, and the answers that the reader finds in the best of them."""
-        return self.ask_many([Question("", question)], k)[0]
+        return self.ask_many([Question("", question)], k, **narrowed)[0]
 
-    def ask_many(self, questions: Iterable[Asking], k: int = 10) -> list[Asked]:
+    def ask_many(
+        self, questions: Iterable[Asking], k: int = 10, **narrowed: Unpack[Narrowed]
+    ) -> list[Asked]:
         """``ask`` for many questions at once, in their order.
 
         Raises:
@@ -123,10 +194,12 @@ class Pipeline:
             q if isinstance(q, Question) else Question("", question_text(q)) for q in questions
         ]
         texts = [question.text for question in asked]
-        hits = self.search_many(texts, k)
+        searcher = self.searcher
+        vectors = self._encoder.encode(texts) if texts else None
+        hits = self._search(searcher, texts, vectors, k, narrowed)
         answers = self.reader.answer_many(texts, hits)
         return [
-            Asked(question, tuple(found), given)
+            Asked(question, tuple(found), given, searcher.collection.version)
             for question, found, given in zip(asked, hits, answers, strict=True)
         ]
 

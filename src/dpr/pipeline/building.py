@@ -7,35 +7,49 @@ and collection together and holds no logic of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from dpr.collection import BuildSettings, Collection, Manifest, build_collection, read_manifest
 from dpr.corpus import (
+    DuplicateSettings,
     Problems,
     SourceSettings,
     SplitSettings,
     read_passages,
 )
+from dpr.corpus.duplicates import Duplicates
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
 from dpr.errors import CollectionError, CorruptionError, InputError
+from dpr.indexes.words import WordsSettings
 from dpr.models.config import DPRConfig
 from dpr.pipeline.models import Model, lasting, model_names
-from dpr.records import Document, Passage
+from dpr.pipeline.passages import Reading, Source, described, read_entries
+from dpr.records import Passage
+from dpr.search.parts import WordsMaker
 from dpr.shipped import DEFAULT, ModelNames
 
-Source = str | os.PathLike[str] | Iterable[Document | Mapping[str, Any]]
-COMPARED_AT_ONCE = 4096
+_WORDS = WordsSettings()
 
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What indexing gives: the manifest, and what was met on the way."""
+    """What indexing gives: the manifest, and what was met on the way.
+
+    Attributes:
+        added, removed: passages.
+        encoded: of those added, for how many vectors had to be made.
+        documents: how many were new or changed.
+    """
 
     manifest: Manifest
     problems: Problems
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    added: int = 0
+    removed: int = 0
+    encoded: int = 0
+    documents: int = 0
 
     @property
     def truncated(self) -> int:
@@ -51,6 +65,8 @@ def index(
     split: str | SplitSettings = "words:100",
     reading: SourceSettings | None = None,
     build: BuildSettings | None = None,
+    words: WordsSettings | None = _WORDS,
+    duplicates: DuplicateSettings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Indexed:
     """Makes a collection of documents, or goes on with one that was interrupted.
@@ -65,6 +81,8 @@ def index(
             ``none``.
         reading: how the source is read, and what to do about malformed parts of it.
         build: how vectors are stored and how much a kill may lose.
+        words: which words passages are found by; None: the collection is searched by vectors only.
+        duplicates: which passages to leave out; None: all are kept.
         progress: called with the number of passages done so far.
 
     Raises:
@@ -75,26 +93,26 @@ def index(
     names = model_names(model)
     if names.reader:
         DPRConfig.from_pretrained(names.reader)  # a reader that is not there is met before encoding
-    problems = Problems()
-    passages = source_passages(source, reading, cut, problems)
+    met = Reading()
+    entries = read_entries(source, {}, reading, cut, "0", met, duplicates)
     context = ContextEncoder.from_pretrained(names.context)
     question = QuestionEncoder.from_pretrained(names.question)
-    telling = _Telling(context, progress) if progress else None
+    telling = Telling(context, progress)
     manifest = build_collection(
-        passages,
-        telling or context,
+        entries,
+        telling,
         os.fspath(to),
         build or BuildSettings(),
         question_fingerprint=question.fingerprint,
         made_from={
-            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else "documents",
-            "reading": _reading(reading),
-            "split": str(cut),
             "model": lasting(model if isinstance(model, ModelNames) else os.fspath(model)),
+            "sources": [described(source, reading, cut)],
         },
-        progress=telling.shard_done if telling else None,
+        progress=telling.shard_done,
+        makers=[WordsMaker(words)] if words else [],
     )
-    return Indexed(manifest, problems)
+    rows = manifest.rows
+    return Indexed(manifest, met.problems, met.duplicates, rows, 0, rows, met.changed)
 
 
 def index_if_changed(
@@ -149,22 +167,15 @@ def is_collection(folder: str | os.PathLike[str]) -> bool:
 
 def _same(collection: Collection, passages: Iterator[Passage]) -> bool:
     """Whether a collection holds exactly these passages, in this order."""
-    done = 0
-    while some := list(islice(passages, COMPARED_AT_ONCE)):
-        if done + len(some) > len(collection):
-            return False
-        if collection.passages(range(done, done + len(some))) != some:
-            return False
-        done += len(some)
-    return done == len(collection)
+    return all(one == other for one, other in zip_longest(collection, passages))
 
 
-class _Telling:
+class Telling:
     """An encoder that tells of passages as they are encoded, not only shard by shard."""
 
-    def __init__(self, encoder: ContextEncoder, tell: Callable[[int], None]) -> None:
+    def __init__(self, encoder: ContextEncoder, tell: Callable[[int], None] | None) -> None:
         self._encoder = encoder
-        self._tell = tell
+        self._tell = tell or (lambda done: None)
         self._done = 0
         self.dim, self.fingerprint, self.settings = (
             encoder.dim,
@@ -190,12 +201,6 @@ class _Telling:
             self._tell(done)
 
         return self._encoder.encode(passages, tell)
-
-
-def _reading(settings: SourceSettings) -> dict[str, Any]:
-    """What the manifest keeps of how a source was read. Not what malformed parts of it led to: a
-    build that stopped at one must be able to go on by skipping it."""
-    return {name: value for name, value in asdict(settings).items() if name != "on_error"}
 
 
 def source_passages(

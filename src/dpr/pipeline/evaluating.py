@@ -20,8 +20,9 @@ from dpr.evaluation.judged import measure_name
 from dpr.evaluation.levels import Judged, all_ids, document_of, judged_level
 from dpr.evaluation.records import Evaluation
 from dpr.pipeline.asking import Pipeline
-from dpr.pipeline.building import Source, index_if_changed, is_collection, source_passages
+from dpr.pipeline.building import index_if_changed, is_collection, source_passages
 from dpr.pipeline.figures import EvaluationSettings, assemble
+from dpr.pipeline.passages import Source
 from dpr.pipeline.systems import (
     BASELINES,
     BM25,

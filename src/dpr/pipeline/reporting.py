@@ -18,10 +18,11 @@ from dpr.corpus import SplitSettings
 from dpr.errors import InputError
 from dpr.evaluation.records import Evaluation
 from dpr.evaluation.report import check_extras, write_report
-from dpr.pipeline.building import Source, check_lasting, index_if_changed
+from dpr.pipeline.building import check_lasting, index_if_changed
 from dpr.pipeline.evaluating import Questions, Tell, evaluate, read_asked
 from dpr.pipeline.figures import EvaluationSettings
 from dpr.pipeline.models import Model
+from dpr.pipeline.passages import Source
 from dpr.pipeline.systems import BM25, Shelf
 from dpr.pipeline.teaching import Parts, by_answers, divide, samples, teach
 from dpr.questions import read_question_set

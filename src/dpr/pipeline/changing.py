@@ -1,0 +1,267 @@
+"""Documents come and go: add, sync, remove, compact.
+
+Takes the folder of a collection and the name of a source, or documents; gives the new version.
+Wires corpus, encoder and collection together and holds no logic of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from dpr.collection import (
+    Changed,
+    Collection,
+    Entry,
+    add_documents,
+    remove_documents,
+    small_segments,
+)
+from dpr.collection import compact as compact_segments
+from dpr.collection.copying import Reusing
+from dpr.corpus import SourceSettings, SplitSettings
+from dpr.encoding import ContextEncoder
+from dpr.errors import CollectionError, InputError
+from dpr.filters import Filters
+from dpr.pipeline.building import Indexed, Telling, index, is_collection
+from dpr.pipeline.models import Model, made_with, model_names
+from dpr.pipeline.passages import Reading, Source, described, read_entries
+from dpr.search.masks import documents_chosen
+from dpr.search.parts import WordsMaker, words_settings
+from dpr.shipped import DEFAULT
+
+Folder = str | os.PathLike[str]
+
+
+def add(
+    source: Source,
+    to: Folder,
+    *,
+    split: str | SplitSettings | None = None,
+    reading: SourceSettings | None = None,
+    model: Model | None = None,
+    replace: bool = False,
+    shard_size: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> Indexed:
+    """Adds documents to a collection; what is there already and did not change is not encoded
+    again. Documents with ids of documents of the same source replace them.
+
+    If it is interrupted, the same call goes on where it stopped.
+
+    Args:
+        source: as ``index`` takes it.
+        to: the folder of a collection.
+        split, reading: as for ``index``; by default as the source was read before, or as the
+            collection's first source was split.
+        model: where the collection's model is now, if it moved.
+        replace: documents also replace those of other sources that have the same ids.
+        progress: called with the number of passages done so far.
+
+    Raises:
+        InputError: also where a document has the id of another source's, unless ``replace``.
+        MismatchError, CollectionError, SettingsError, CheckpointError: see ``dpr.errors``.
+    """
+    return _Update(source, to, split, reading, replace).run(
+        model, shard_size, progress, remove=False
+    )
+
+
+def sync(
+    source: Source,
+    to: Folder,
+    *,
+    split: str | SplitSettings | None = None,
+    reading: SourceSettings | None = None,
+    model: Model | None = None,
+    replace: bool = False,
+    shard_size: int = 2048,
+    progress: Callable[[int], None] | None = None,
+) -> Indexed:
+    """Makes a collection hold what a source holds now: ``add``, and documents that the source no
+    longer has are removed. Only passages that changed are encoded. Other sources' documents stay.
+    Where there is no collection yet, it is made.
+
+    Args, Raises: as ``add``.
+    """
+    if not is_collection(to):
+        return index(
+            source,
+            to,
+            model=model or DEFAULT,
+            split=split or "words:100",
+            reading=reading,
+            progress=progress,
+        )
+    return _Update(source, to, split, reading, replace).run(
+        model, shard_size, progress, remove=True
+    )
+
+
+def remove(
+    folder: Folder,
+    ids: Iterable[str] = (),
+    *,
+    where: Filters | None = None,
+) -> Changed:
+    """Removes documents: those with these ids, and those that satisfy all the filters.
+
+    Raises:
+        InputError: there is no such document, or none would be left; nothing is removed then.
+        SettingsError: neither ids nor filters, or a filter on sections.
+    """
+    wanted = set(ids)
+    if not wanted and not where:
+        raise InputError("nothing to remove: give ids of documents, or filters")
+    if where and where.of_sections:
+        raise InputError("documents are removed as a whole; filter by something else than sections")
+    with Collection.open(os.fspath(folder)) as collection:
+        missing = wanted - {one.id for one in collection.documents()}
+    if missing:
+        shown = ", ".join(map(ascii, sorted(missing)[:5])) + (", ..." if len(missing) > 5 else "")
+        raise InputError(
+            f"{folder}: has no document {shown}; nothing was removed. `dpr info DIR --documents` "
+            "lists them"
+        )
+
+    def chosen(table: Any) -> Any:
+        mask = documents_chosen(table, where) if where else None
+        if wanted:
+            own = np.array([name in wanted for name in table["document"].to_pylist()], np.bool_)
+            mask = own if mask is None else mask | own
+        return mask
+
+    return remove_documents(os.fspath(folder), chosen)
+
+
+def compact(folder: Folder, progress: Callable[[int], None] | None = None) -> Changed:
+    """Writes a collection anew as one segment, without what was deleted; nothing is encoded."""
+    with Collection.open(os.fspath(folder)) as collection:
+        makers = _makers(collection)
+    return compact_segments(os.fspath(folder), progress=progress, makers=makers)
+
+
+def _makers(collection: Collection) -> list[WordsMaker]:
+    """Of the parts that a new segment of a collection gets."""
+    words = words_settings(collection)
+    return [WordsMaker(words)] if words else []
+
+
+class _Update:
+    """Brings the documents of one source up to date."""
+
+    def __init__(
+        self,
+        source: Source,
+        to: Folder,
+        split: str | SplitSettings | None,
+        reading: SourceSettings | None,
+        replace: bool,
+    ) -> None:
+        self.source, self.folder, self.replace = source, os.fspath(to), replace
+        self.met = Reading()
+        with Collection.open(self.folder) as collection:
+            self.made_from = dict(collection.manifest.made_from)
+            sources = list(self.made_from.get("sources", []))
+            asked = described(source, reading or SourceSettings(), SplitSettings())
+            number = _number(sources, asked)
+            first = sources[0] if sources else {}
+            there = sources[number] if number < len(sources) else {}
+            cut = split or there.get("split") or first.get("split") or "words:100"
+            self.cut = SplitSettings.parse(cut) if isinstance(cut, str) else cut
+            self.reading = reading or _settings(there.get("reading"))
+            entry = described(source, self.reading, self.cut)
+            # Passages are cut otherwise than before: every document counts as changed.
+            same = there == entry
+            self.made_from["sources"] = [*sources[:number], entry, *sources[number + 1 :]]
+            self.origin = str(number)
+            self.known: dict[str, str] = {}
+            self.others: dict[str, str] = {}
+            for one in collection.documents():
+                if one.origin == self.origin:
+                    self.known[one.id] = one.digest if same else ""
+                else:
+                    self.others[one.id] = one.source
+
+    def run(
+        self,
+        model: Model | None,
+        shard_size: int,
+        progress: Callable[[int], None] | None,
+        *,
+        remove: bool,
+    ) -> Indexed:
+        names = made_with(self.folder) if model is None else model_names(model)
+        telling = Telling(ContextEncoder.from_pretrained(names.context), progress)
+        replaced: set[str] = {*self.known, *self.others}
+        with Collection.open(self.folder) as collection:
+            encoder = Reusing(telling, collection, replaced)
+            makers = _makers(collection)
+            changed = add_documents(
+                self.folder,
+                self._entries(),
+                encoder,
+                gone=self._gone(remove),
+                shard_size=shard_size,
+                made_from=self.made_from,
+                progress=telling.shard_done,
+                makers=makers,
+            )
+        manifest = changed.manifest
+        if small := small_segments(manifest):
+            manifest = compact_segments(self.folder, which=small, makers=makers).manifest
+        return Indexed(
+            manifest,
+            self.met.problems,
+            self.met.duplicates,
+            changed.added,
+            changed.removed,
+            encoder.encoded,
+            self.met.changed,
+        )
+
+    def _entries(self) -> Iterator[Entry]:
+        entries = read_entries(
+            self.source, self.known, self.reading, self.cut, self.origin, self.met
+        )
+        for entry in entries:
+            document = entry.passage.document or entry.passage.id
+            if not self.replace and document in self.others:
+                raise InputError(
+                    f"the collection has a document {document!a} already, from "
+                    f"{self.others[document] or 'elsewhere'}; to put this one in its place, say so "
+                    "(--replace, or replace=True), or remove the other first",
+                    source=entry.passage.source,
+                )
+            yield entry
+
+    def _gone(self, remove: bool) -> Iterator[str]:
+        """What is no longer there; read when all entries were."""
+        met = self.met
+        yield from (
+            one for one in self.known if one not in met.seen and (remove or one in met.emptied)
+        )
+
+
+def _number(sources: list[dict[str, Any]], entry: dict[str, Any]) -> int:
+    """Which of the collection's sources this is; a new one comes last."""
+    for number, one in enumerate(sources):
+        same = one.get("path") == entry["path"]
+        if same and (entry["path"] or one.get("source") == entry["source"]):
+            return number
+    return len(sources)
+
+
+def _settings(reading: dict[str, Any] | None) -> SourceSettings:
+    """How a source was read before."""
+    if not reading:
+        return SourceSettings()
+    try:
+        return SourceSettings(
+            **{**reading, "metadata_columns": tuple(reading.get("metadata_columns", ()))}
+        )
+    except (TypeError, ValueError) as error:
+        raise CollectionError(f"its manifest says of a source {reading}: {error}") from error

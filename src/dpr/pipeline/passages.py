@@ -1,0 +1,145 @@
+"""Sources as entries of a collection: documents that changed, cut into passages.
+
+Takes a source, what is known of it, and settings; gives entries in order. Encodes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dpr.collection import Entry
+from dpr.corpus import (
+    Changed,
+    DuplicateSettings,
+    Kept,
+    PassageIds,
+    Problems,
+    SourceSettings,
+    SplitSettings,
+    read_changes,
+    split_document,
+)
+from dpr.corpus.duplicates import Duplicates, drop_duplicates
+from dpr.errors import InputError
+from dpr.records import Document, Passage
+
+Source = str | os.PathLike[str] | Iterable[Document | Mapping[str, Any]]
+
+
+@dataclass
+class Reading:
+    """What is met while a source is read.
+
+    Attributes:
+        problems: what was skipped or passed over.
+        duplicates: passages that were left out.
+        seen: ids of all the documents of the source that have passages, changed or not.
+        emptied: ids of those that have none.
+        changed: how many documents are new or changed.
+    """
+
+    problems: Problems = field(default_factory=Problems)
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    seen: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
+    changed: int = 0
+
+
+def read_entries(
+    source: Source,
+    known: Mapping[str, str],
+    settings: SourceSettings,
+    cut: SplitSettings,
+    origin: str,
+    reading: Reading,
+    duplicates: DuplicateSettings | None = None,
+) -> Iterator[Entry]:
+    """The passages of a source's documents, but of those that are as they were.
+
+    Args:
+        known: document id -> digest.
+        origin: what the collection calls the source.
+        reading: told of what is met.
+        duplicates: which passages to leave out.
+
+    Raises:
+        InputError, SettingsError, MissingExtraError: as ``dpr.corpus.read_changes`` does; two
+            passages that would have the same id.
+    """
+    entries = _entries(
+        read_changes(source, known, settings, reading.problems), settings, cut, origin, reading
+    )
+    if duplicates is None:
+        return entries
+    return _without_duplicates(entries, duplicates, reading.duplicates)
+
+
+def _without_duplicates(
+    entries: Iterator[Entry], settings: DuplicateSettings, found: Duplicates
+) -> Iterator[Entry]:
+    waiting: deque[Entry] = deque()
+
+    def passages() -> Iterator[Passage]:
+        for entry in entries:
+            waiting.append(entry)
+            yield entry.passage
+
+    for passage in drop_duplicates(passages(), settings, found):
+        while (entry := waiting.popleft()).passage is not passage:
+            pass
+        yield entry
+
+
+def _entries(
+    items: Iterator[Kept | Changed],
+    settings: SourceSettings,
+    cut: SplitSettings,
+    origin: str,
+    reading: Reading,
+) -> Iterator[Entry]:
+    ids = PassageIds()
+    for item in items:
+        if isinstance(item, Kept):
+            reading.seen.add(item.id)
+            continue
+        document = item.document
+        passages = list(split_document(document, cut))
+        taken = ids.collision(document.id, len(passages))
+        if taken is not None:
+            error = InputError(
+                f"the passage id {taken!r} is given twice, since documents are cut into id#0, "
+                "id#1 and so on; rename one of the documents",
+                source=document.source,
+            )
+            if settings.on_error == "raise":
+                raise error
+            reading.problems.add_error(error, document.source)
+            continue
+        (reading.seen if passages else reading.emptied).add(document.id)
+        reading.changed += bool(passages)
+        for passage in passages:
+            yield Entry(passage, item.digest, origin)
+
+
+def described(source: Source, settings: SourceSettings, cut: SplitSettings) -> dict[str, Any]:
+    """What the manifest keeps of a source. Not what malformed parts of it led to: a build that
+    stopped at one must be able to go on by skipping it."""
+    reading = {name: value for name, value in asdict(settings).items() if name != "on_error"}
+    reading["metadata_columns"] = list(reading["metadata_columns"])
+    return {
+        "source": os.fspath(source) if isinstance(source, str | os.PathLike) else "documents",
+        "path": _place(os.fspath(source)) if isinstance(source, str | os.PathLike) else "",
+        "reading": reading,
+        "split": str(cut),
+    }
+
+
+def _place(source: str) -> str:
+    """Where a source is, whatever folder the next command runs in; empty for a word."""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else ""

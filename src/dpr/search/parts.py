@@ -1,0 +1,92 @@
+"""What is made of a segment for searching: its words, and an index of its vectors.
+
+Takes segments and settings; makes parts (see ``dpr.collection.parts``) and loads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dpr.collection import Collection
+from dpr.collection.parts import Bench
+from dpr.collection.segment import SegmentReader
+from dpr.errors import CollectionError
+from dpr.indexes.bm25 import BM25, BM25Settings
+from dpr.indexes.words import WordCounts, WordsSettings, build_words
+
+WORDS, INDEX = "words", "index"
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class WordsMaker:
+    """Counts a segment's words, for BM25."""
+
+    words: WordsSettings
+    progress: Tell | None = None
+    kind = WORDS
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the analysis of texts."""
+        return asdict(self.words)
+
+    def make(self, segment: SegmentReader, bench: Bench) -> Sequence[str]:
+        """One file; see ``dpr.indexes.words``."""
+        return build_words(_texts(segment), self.words, bench, self.progress, segment.rows)
+
+
+def _texts(segment: SegmentReader) -> Iterator[tuple[str, str]]:
+    for number in range(len(segment.blocks)):
+        batch = segment.batch(number)
+        titles, texts = (batch.column(name).to_pylist() for name in ("title", "text"))
+        yield from zip(titles, texts, strict=True)
+
+
+def words_settings(collection: Collection) -> WordsSettings | None:
+    """How the words of a collection were counted; None where a segment's were not, or otherwise
+    than another's."""
+    found = [segment.segment.part(WORDS) for segment in collection.segments]
+    settings = [part.settings for part in found if part is not None]
+    if len(settings) < len(found) or any(one != settings[0] for one in settings):
+        return None
+    return WordsSettings(**settings[0])
+
+
+def open_words(collection: Collection, settings: BM25Settings | None = None) -> BM25:
+    """BM25 over all the segments of a collection.
+
+    Raises:
+        CollectionError: words were not counted, or not everywhere alike.
+        CorruptionError: a file was altered.
+        MissingExtraError: see ``dpr.indexes.analysis``.
+    """
+    words = words_settings(collection)
+    if words is None:
+        raise CollectionError(
+            f"{collection.path}: the words of its passages are not counted, so that it cannot be "
+            "searched by them; run `dpr tune` on it, or search by vectors (--mode dense)"
+        )
+    counts, live = [], []
+    for segment, first in zip(collection.segments, collection.starts, strict=False):
+        part = segment.part(WORDS)
+        assert part is not None
+        counts.append(WordCounts.load(part[1]))
+        mask = collection.live
+        own = None if mask is None else mask[first : first + segment.rows]
+        live.append(None if own is None or own.all() else own)
+    return BM25(counts, live, settings, words, collection.ids)
+
+
+def load_index(
+    settings: Mapping[str, Any],
+    files: Mapping[str, Path],
+    stored: Any,
+    ids: Any,
+    effort: Mapping[str, Any] | None,
+) -> Any:
+    """The index of a segment."""
+    raise NotImplementedError(str(settings))
