@@ -18,6 +18,7 @@ from dpr.collection.encoder import PassageEncoder
 from dpr.collection.manifest import Manifest, read_manifest
 from dpr.collection.parts import PartMaker
 from dpr.collection.passages import Entry
+from dpr.collection.repair import LostPart, LostPassages, Repaired, repair
 from dpr.collection.store import Collection, StoredDocument, describe
 from dpr.collection.verify import Finding, verify
 
@@ -27,9 +28,12 @@ __all__ = [
     "Collection",
     "Entry",
     "Finding",
+    "LostPart",
+    "LostPassages",
     "Manifest",
     "PartMaker",
     "PassageEncoder",
+    "Repaired",
     "StoredDocument",
     "add_documents",
     "build_collection",
@@ -38,6 +42,7 @@ __all__ = [
     "named",
     "read_manifest",
     "remove_documents",
+    "repair",
     "small_segments",
     "verify",
     "write_parts",

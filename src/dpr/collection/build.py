@@ -339,6 +339,7 @@ class _Files:
         self.texts.append(SCHEMA_MESSAGE)
         for file, data in zip(self._numbers, self._headers(0), strict=True):
             file.append(data)
+        storage.sync_folder(self.texts.path.parent)  # no journal may promise what has no name
 
     def append(self, shard: list[Entry], previous: str | None, stored: vectors.Stored) -> None:
         """Add a shard; durable on return."""

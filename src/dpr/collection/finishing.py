@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +57,38 @@ def finish_segment(
             f"{path}: holds {sum(block.rows for block in blocks)} passages, {rows} were "
             f"written; check the disk, then overwrite to begin again"
         )
-    storage.atomic_write(folder / BLOCKS_FILE, blocks_to_bytes(blocks))
-    storage.write(
-        folder / DOCUMENTS_FILE,
-        documents.stream(documents.document_batches(batches(path, blocks))),
-    )
-    storage.write(folder / IDS_FILE, _ids(path, blocks, rows))
-    numbers = map_vectors(folder / VECTORS_FILE, (rows, dim), dtype)
-    scales = map_vectors(folder / SCALES_FILE, (rows,), "float32") if dtype == "int8" else None
-    storage.write(folder / HASHES_FILE, guard.digests(numbers, scales))
+    for one, chunks in derived(folder, blocks, rows, dim, dtype).items():
+        storage.write(folder / one, chunks())
+    numbers, scales = mapped(folder, rows, dim, dtype)
     names = [PASSAGES_FILE, VECTORS_FILE, BLOCKS_FILE, HASHES_FILE, IDS_FILE, DOCUMENTS_FILE]
     names += [SCALES_FILE] if dtype == "int8" else []
     entries = tuple(file_entry(folder / one) for one in names)
     return Segment(name, rows, longest(numbers, scales), entries)
+
+
+def derived(
+    folder: Path, blocks: list[Block], rows: int, dim: int, dtype: str
+) -> dict[str, Callable[[], Iterable[bytes | memoryview]]]:
+    """What makes each file that follows from the passages and vectors in a folder; the same bytes
+    whenever it is called."""
+    path = folder / PASSAGES_FILE
+    return {
+        BLOCKS_FILE: lambda: [blocks_to_bytes(blocks)],
+        DOCUMENTS_FILE: lambda: documents.stream(
+            documents.document_batches(batches(path, blocks))
+        ),
+        IDS_FILE: lambda: _ids(path, blocks, rows),
+        HASHES_FILE: lambda: guard.digests(*mapped(folder, rows, dim, dtype)),
+    }  # fmt: skip
+
+
+def mapped(
+    folder: Path, rows: int, dim: int, dtype: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]:
+    """The vectors in a folder and, of int8, their scales; raises as ``map_vectors``."""
+    numbers = map_vectors(folder / VECTORS_FILE, (rows, dim), dtype)
+    scales = map_vectors(folder / SCALES_FILE, (rows,), "float32") if dtype == "int8" else None
+    return numbers, scales
 
 
 def batches(path: Path, blocks: list[Block]) -> Iterator[pa.RecordBatch]:

@@ -231,6 +231,20 @@ def blocks_from_bytes(data: bytes) -> list[Block]:
     ]
 
 
+def layout_fault(blocks: Sequence[Block], size: int, rows: int) -> str:
+    """Why these blocks are not those of a stream of so many bytes and rows; "": they are. They must
+    fill it between its schema and its end mark."""
+    at = len(SCHEMA_MESSAGE)
+    for block in blocks:
+        if block.offset != at or block.bytes < 1 or block.rows < 1:
+            return f"a block begins at {block.offset}, not {at}"
+        at += block.bytes
+    listed = sum(block.rows for block in blocks)
+    if at + len(END_MARK) != size or listed != rows:
+        return f"it lists {listed} rows in {at} bytes, the manifest {rows}"
+    return ""
+
+
 def id_of_row(path: Path, row: int) -> str:
     """The id in a row of a stream that may not be finished; reads from the start."""
     with pa.memory_map(str(path)) as source:

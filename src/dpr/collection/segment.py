@@ -45,6 +45,7 @@ from dpr.collection.passages import (
     SCHEMA_MESSAGE,
     Block,
     blocks_from_bytes,
+    layout_fault,
     parse_block,
 )
 from dpr.errors import CorruptionError
@@ -270,18 +271,9 @@ class SegmentReader:
             raise self.files.damaged(BLOCKS_FILE, f"it cannot be parsed ({error!r})") from error
 
     def _check_layout(self, entry: FileEntry) -> None:
-        """The blocks must fill the stream between its schema and its end mark."""
-        at = len(SCHEMA_MESSAGE)
-        for block in self.blocks:
-            if block.offset != at or block.bytes < 1 or block.rows < 1:
-                why = f"a block begins at {block.offset}, not {at}"
-                raise self.files.damaged(BLOCKS_FILE, why)
-            at += block.bytes
-        rows = self._ends[-1] if self._ends else 0
-        if at + len(END_MARK) != entry.bytes or rows != self.rows:
-            raise self.files.damaged(
-                BLOCKS_FILE, f"it lists {rows} rows in {at} bytes, the manifest {self.rows}"
-            )
+        fault = layout_fault(self.blocks, entry.bytes, self.rows)
+        if fault:
+            raise self.files.damaged(BLOCKS_FILE, fault)
 
     def _map_passages(self) -> pa.Buffer:
         try:
