@@ -76,6 +76,7 @@ def _writing(folder: Path) -> Iterator[tuple[Workplace, Collection]]:
     Collection.open(folder).close()  # before a lock file is put where no collection is
     with storage.writer_lock(folder):
         workplace = Workplace(folder)
+        workplace.tidy()
         with Collection.open(folder) as collection:
             yield workplace, collection
 

@@ -110,7 +110,10 @@ def repair(path: str | Path, *, trial: bool = False) -> Repaired:
         report = Repaired(
             manifest, (*findings, *survey.findings), survey.parts, survey.documents, survey.unnamed
         )
-        if trial or not report.findings:
+        if trial:
+            return report
+        if not report.findings:
+            Workplace(folder).tidy()
             return report
         return replace(report, manifest=_carry_out(folder, survey))
 

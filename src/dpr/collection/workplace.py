@@ -164,6 +164,21 @@ class Workplace:
             # very build is complete.
             self.discard()
 
+    def tidy(self) -> None:
+        """Remove what a stop during the last cleaning left; what is unfinished stays."""
+        if self.current is None:
+            return
+        segments = self.current.segments
+        visible = {one.name for one in segments}, {p.name for one in segments for p in one.parts}
+        building = self.folder / BUILDING
+        for path in sorted(building.glob("*.json")):
+            key, names = ("segment", visible[0]) if path.name == PROGRESS else ("name", visible[1])
+            if self._taken(path, key) in names:
+                storage.remove(path)
+        if building.is_dir() and not storage.names_in(building):
+            storage.remove(building)
+        self._clean(keep_unfinished=True)
+
     def new_name(self, kind: str) -> str:
         """A name for a folder below ``segments`` or ``parts`` that none has, nor had of late."""
         taken = [int(name) for name in self._names(kind) if name.isdecimal()]
@@ -280,10 +295,11 @@ class Workplace:
 
     def _unfinished(self, key: str) -> set[str]:
         """Names that something unfinished has taken, and may have given to a folder already."""
-        names = set()
-        for path in (self.folder / BUILDING).glob("*.json"):
-            try:
-                names.add(str(unsealed(path, "").get(key, "")))
-            except CorruptionError:
-                continue
-        return names
+        return {self._taken(path, key) for path in (self.folder / BUILDING).glob("*.json")}
+
+    @staticmethod
+    def _taken(path: Path, key: str) -> str:
+        try:
+            return str(unsealed(path, "").get(key, ""))
+        except CorruptionError:
+            return ""
