@@ -143,7 +143,7 @@ def test_fusion_is_not_worth_it_where_one_part_knows_nothing() -> None:
 
 
 def test_where_one_starts_is_kept_unless_it_is_clearly_worse() -> None:
-    candidates, judgements = questions(150, 1.5, 3.0)
+    candidates, judgements = questions(150, 1.0, 2.0)
     grid = [FusionSettings(weight=step / 20, depth=DEPTH) for step in range(0, 21, 2)]
     values = {one: by_ir_measures(fused_lists(candidates, one), judgements)[NDCG] for one in grid}
     best = max(grid, key=lambda one: values[one].mean())
