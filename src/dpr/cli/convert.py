@@ -1,4 +1,5 @@
-"""``dpr convert``: models of others to model folders, and ours to sentence-transformers folders.
+"""``dpr convert``: models of others to model folders, ours to sentence-transformers folders, and
+pickled vectors to NumPy files.
 
 Takes a file or folder, gives folders. Knows nothing of what is in them.
 """
@@ -23,14 +24,15 @@ class Kind(StrEnum):
     reader = "reader"
 
 
-Place = Annotated[
-    Path,
+Places = Annotated[
+    list[str],
     typer.Argument(
         metavar="PLACE",
-        help="A .cp file, a sentence-transformers folder, or a model of ours to export.",
+        help="A .cp file, a sentence-transformers folder, or a model of ours to export; files of "
+        "pickled vectors, or a quoted pattern.",
     ),
 ]
-To = Annotated[Path, typer.Option(metavar="DIR", help="Gets the model folders.")]
+To = Annotated[Path, typer.Option(metavar="DIR", help="Gets the model folders, or the vectors.")]
 TokenizerFrom = Annotated[
     str | None,
     typer.Option(
@@ -48,18 +50,22 @@ CheckpointKind = Annotated[Kind, typer.Option(help="What the .cp file holds.")]
 Export = Annotated[
     bool, typer.Option("--sentence-transformers", help="Export a model of ours to such a folder.")
 ]
+Vectors = Annotated[
+    bool, typer.Option("--vectors", help="The files are vectors that the original DPR pickled.")
+]
 
 
 def convert(
-    place: Place,
+    places: Places,
     to: To,
     tokenizer_from: TokenizerFrom = None,
     base_config: BaseConfig = None,
     kind: CheckpointKind = Kind.auto,
     sentence_transformers: Export = False,
+    vectors: Vectors = False,
     as_json: Json = False,
 ) -> None:
-    """Convert models of the original DPR code, and from and to sentence-transformers.
+    """Convert models and vectors of the original DPR code, and from and to sentence-transformers.
 
     Nothing in a file is run. The original's checkpoints hold no tokenizer; give one with
     --tokenizer-from, or put its files beside the weights later.
@@ -73,9 +79,17 @@ def convert(
       dpr convert all-MiniLM-L6-v2/ --to minilm
 
       dpr convert dpr-mini --to exported --sentence-transformers
+
+      dpr convert 'wikipedia_passages_*.pkl' --vectors --to wiki
     """
+    if vectors:
+        _vectors(places, to, as_json)
+        return
+    if len(places) > 1:
+        raise typer.BadParameter("models are converted one by one; give one PLACE")
+    place = Path(places[0])
     if sentence_transformers or (place / "modules.json").is_file():
-        _exchange(str(place), to, sentence_transformers, as_json)
+        _exchange(places[0], to, sentence_transformers, as_json)
         return
     from dpr.models.convert import convert_checkpoint
 
@@ -96,6 +110,20 @@ def convert(
             "the folders have no tokenizer yet; run again with --tokenizer-from, or put "
             "tokenizer.json or vocab.txt beside the weights"
         )
+
+
+def _vectors(places: list[str], to: Path, as_json: bool) -> None:
+    from dpr.interchange.pickles import convert_vectors
+    from dpr.interchange.vectors_in import find_files
+
+    def tell(numbers: Path, ids: Path, rows: int) -> None:
+        if not as_json:
+            terminal.line(f"{numbers}: {rows:,} vectors, ids in {ids.name}")
+
+    written = convert_vectors(find_files(places, "pickled vectors"), to, tell)
+    if as_json:
+        shapes = [{"vectors": str(a), "ids": str(b), "rows": rows} for a, b, rows in written]
+        terminal.json_line({"files": shapes})
 
 
 def _exchange(place: str, to: Path, export: bool, as_json: bool) -> None:

@@ -7,7 +7,7 @@ the rank, the second column and the tag are passed over. Fields are set apart by
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dpr.corpus.lines import LineDecoder, open_bytes
@@ -76,8 +76,12 @@ def _score(text: bytes, decode: LineDecoder) -> float:
     return score
 
 
-def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str = "dpr") -> None:
-    """Write a run, best passages first, ranks from 1.
+def write_run(
+    path: str | Path,
+    run: Mapping[str, Mapping[str, float]] | Iterable[tuple[str, Mapping[str, float]]],
+    tag: str = "dpr",
+) -> None:
+    """Write a run, best passages first, ranks from 1; of pairs, memory holds one at a time.
 
     Equal scores are ordered as trec_eval orders them: by passage id, descending. Scores are
     written in full, so that reading gives the same numbers. A question without passages has no
@@ -88,12 +92,13 @@ def write_run(path: str | Path, run: Mapping[str, Mapping[str, float]], tag: str
     """
     path = Path(path)
     check_word(tag, "the tag", "replace it, by a hyphen for example", str(path))
-    write_lines(path, _lines(run, tag, str(path)))
+    pairs = run.items() if isinstance(run, Mapping) else run
+    write_lines(path, _lines(pairs, tag, str(path)))
 
 
-def _lines(run: Mapping[str, Mapping[str, float]], tag: str, source: str) -> Iterator[str]:
+def _lines(run: Iterable[tuple[str, Mapping[str, float]]], tag: str, source: str) -> Iterator[str]:
     remedy = "replace it in the ids of the collection and of the judgements alike, or use results"
-    for question, scores in run.items():
+    for question, scores in run:
         check_word(question, "the question id", remedy, source)
         # Code points order as the bytes of UTF-8 do, which trec_eval compares.
         ranked = sorted(scores.items(), key=lambda one: (one[1], one[0]), reverse=True)
