@@ -15,6 +15,8 @@ from dpr.cli.ask import ask
 from dpr.cli.convert import convert
 from dpr.cli.demo import demo
 from dpr.cli.evaluate import evaluate
+from dpr.cli.export import export
+from dpr.cli.import_ import import_vectors
 from dpr.cli.index import index
 from dpr.cli.info import info
 from dpr.cli.report import report
@@ -64,6 +66,8 @@ app.command(rich_help_panel="Documents and questions")(index)
 app.command(rich_help_panel="Documents and questions")(ask)
 app.command(rich_help_panel="Documents and questions")(search)
 app.command(rich_help_panel="Documents and questions")(demo)
+app.command("import", rich_help_panel="Vectors from and to elsewhere")(import_vectors)
+app.command(rich_help_panel="Vectors from and to elsewhere")(export)
 app.command(rich_help_panel="How good it is")(evaluate)
 app.command(rich_help_panel="How good it is")(report)
 app.add_typer(train, name="train", rich_help_panel="Models")
