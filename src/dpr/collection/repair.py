@@ -247,7 +247,8 @@ def _carry_out(folder: Path, survey: _Survey) -> Manifest:
         _clear(folder / name)
     workplace = Workplace(folder, overwrite=True)
     workplace.current, workplace.damaged = survey.manifest, False
-    segment = _saved(workplace, survey) if survey.damaged else None
+    some = any(len(one.kept_rows()) for one in survey.damaged)
+    segment = _saved(workplace, survey) if some else None
     segments: list[Segment] = []
     for one in survey.manifest.segments:
         if one.name in survey.kept:
