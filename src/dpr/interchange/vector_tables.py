@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,14 +102,18 @@ class NumpyTable:
         self._arrays = []
 
 
-def _mapped(path: Path) -> npt.NDArray[Any]:
+def _loaded(path: Path, remedy: str) -> npt.NDArray[Any]:
     try:
-        with reading(path):
-            array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot be read as a NumPy file: {error}", source=str(path)) from error
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of many kinds: ValueError, EOFError, SyntaxError, TokenError
+        raise InputError(
+            f"cannot be read as a NumPy file: {str(error)[:200]}; {remedy}", source=str(path)
+        ) from error
+    return array
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    array = _loaded(path, "it is truncated or damaged, or holds objects: write it again")
     if array.ndim != 2 or array.dtype.name not in _FLOATS or not array.shape[1]:
         raise InputError(
             f"holds an array of shape {array.shape} and type {array.dtype}; expected vectors as "
@@ -147,7 +151,6 @@ class ParquetTable:
         self._dtype = np.result_type(*types)
         self._scratch = scratch
         self._copy: npt.NDArray[Any] | None = None
-        self._file: IO[bytes] | None = None
         self.dim = 0
         self._batches = self._read()
         self._first, self._batch = 0, np.empty((0, 0), self._dtype)
@@ -187,8 +190,6 @@ class ParquetTable:
         """Removes the copy, if there is one."""
         self._batches.close()
         self._copy = None
-        if self._file is not None:
-            self._file.close()
 
     def _advance(self) -> None:
         self._first += len(self._batch)
@@ -211,19 +212,18 @@ class ParquetTable:
             shape[0] * shape[1] * self._dtype.itemsize / 1e9,
         )
         folder = Path(self._scratch or tempfile.gettempdir())
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it stays open
-        for vectors in self._read():
-            data = np.ascontiguousarray(vectors, self._dtype).data
-            try:
-                self._file.write(data)
-            except OSError as error:
-                raise InputError(
-                    f"the vectors cannot be copied: {error.strerror}; free some space, or give "
-                    "the vectors in the order of the passages, or as NumPy files",
-                    source=str(folder),
-                ) from error
-        self._file.flush()
-        return np.memmap(self._file, self._dtype, "r", shape=shape)
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                for vectors in self._read():
+                    file.write(np.ascontiguousarray(vectors, self._dtype).data)
+                file.flush()
+                return np.memmap(file, self._dtype, "r", shape=shape)  # outlives the file
+        except OSError as error:
+            raise InputError(
+                f"the vectors cannot be copied: {error.strerror or error}; free some space, or "
+                "give them in the order of the passages, or as NumPy files",
+                source=str(folder),
+            ) from error
 
 
 def _columns(
@@ -338,16 +338,7 @@ def ids_of(path: Path) -> Iterator[str]:
 
 
 def _numpy_ids(path: Path) -> Iterator[str]:
-    try:
-        with reading(path):
-            array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"cannot be read: {error}; save ids as texts, np.save(file, np.array(ids, dtype=str))",
-            source=str(path),
-        ) from error
+    array = _loaded(path, "save ids as texts: np.save(file, np.array(ids, dtype=str))")
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise InputError(
             f"holds an array of shape {array.shape} and type {array.dtype}; expected one row of "
