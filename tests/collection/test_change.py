@@ -239,18 +239,18 @@ def test_parts_are_made_kept_and_dropped(tmp_path: Path) -> None:
     start(folder, {"a": document("a", 6)})
     stopped, going_on = Lengths(stop=True), Lengths()
     with pytest.raises(KeyboardInterrupt):
-        write_parts(folder, lambda segment: [stopped])
+        write_parts(folder, lambda segment, trying: [stopped])
     assert verify(folder) == [] and read_manifest(folder).version == 1
-    write_parts(folder, lambda segment: [going_on], search={"mode": "dense"})
+    write_parts(folder, lambda segment, trying: [going_on], search=lambda search: {"mode": "dense"})
     assert stopped.made == ["first"] and going_on.made == ["second"]
     assert read_manifest(folder).search == {"mode": "dense"}
     unchanged = read_manifest(folder)
-    assert write_parts(folder, lambda segment: [Lengths()]) == unchanged
+    assert write_parts(folder, lambda segment, trying: [Lengths()]) == unchanged
     with Collection.open(folder) as collection:
         (segment,) = collection.segments
         part, files = segment.part("lengths") or (None, {})
         assert part and part.settings == {"factor": 1}
-        write_parts(folder, lambda segment: [Lengths(2)])  # the old one's files are gone
+        write_parts(folder, lambda segment, trying: [Lengths(2)])  # the old one's files are gone
         assert {name: path.read_bytes() for name, path in files.items()} == {
             "first": b"6!", "second": b"6!",
         }  # fmt: skip
@@ -259,5 +259,5 @@ def test_parts_are_made_kept_and_dropped(tmp_path: Path) -> None:
         found = [(segment.part("lengths") or (0, {}))[1] for segment in collection.segments]
         assert [files["first"].read_bytes() for files in found] == [b"12!", b"4!"]
     assert len(list((folder / "parts").iterdir())) == 2
-    write_parts(folder, lambda segment: [], drop=["lengths"])
+    write_parts(folder, lambda segment, trying: [], drop=["lengths"])
     assert list((folder / "parts").iterdir()) == [] and verify(folder) == []

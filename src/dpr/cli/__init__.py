@@ -19,10 +19,12 @@ from dpr.cli.export import export
 from dpr.cli.import_ import import_vectors
 from dpr.cli.index import index
 from dpr.cli.info import info
+from dpr.cli.repair import repair
 from dpr.cli.report import report
 from dpr.cli.running import Commands
 from dpr.cli.search import search
 from dpr.cli.train import train
+from dpr.cli.tune import tune
 from dpr.cli.verify import verify
 
 app = typer.Typer(
@@ -72,8 +74,10 @@ app.command(rich_help_panel="How good it is")(evaluate)
 app.command(rich_help_panel="How good it is")(report)
 app.add_typer(train, name="train", rich_help_panel="Models")
 app.command(rich_help_panel="Models")(convert)
+app.command(rich_help_panel="Looking after them")(tune)
 app.command(rich_help_panel="Looking after them")(info)
 app.command(rich_help_panel="Looking after them")(verify)
+app.command(rich_help_panel="Looking after them")(repair)
 
 
 def main() -> None:

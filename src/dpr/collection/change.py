@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from dpr.collection.copying import Copier
 from dpr.collection.encoder import PassageEncoder
 from dpr.collection.ids import rows_of_hashes
 from dpr.collection.manifest import Manifest, Part, Segment
-from dpr.collection.parts import PartMaker, make_part
+from dpr.collection.parts import PartMaker, keep_part, make_part
 from dpr.collection.passages import document_of
 from dpr.collection.segment import SegmentReader
 from dpr.collection.store import Collection
@@ -44,6 +45,9 @@ from dpr.errors import CollectionError, InputError, MismatchError
 
 Chosen = Callable[[pa.Table], npt.NDArray[np.bool_]]
 """Says for each document of a table (see ``documents``) whether it is meant."""
+
+TryOut = Callable[[PartMaker], Mapping[str, Path]]
+"""Makes a part that may not stay; gives its files by name."""
 
 
 MERGED = 8
@@ -206,19 +210,20 @@ def compact(
 
 def write_parts(
     folder: str | Path,
-    makers: Callable[[SegmentReader], Sequence[PartMaker]],
+    makers: Callable[[SegmentReader, TryOut], Sequence[PartMaker]],
     *,
     drop: Iterable[str] = (),
-    search: Mapping[str, Any] | None = None,
+    search: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
 ) -> Manifest:
     """Make parts of segments, replacing those of the same kind, in one new version.
 
     If it is interrupted, the same call goes on with the files that were not kept yet.
 
     Args:
-        makers: gives what to make of a segment; a part with the same settings is left as it is.
+        makers: gives what to make of a segment; a part with the same settings is left as it is. It
+            may try parts out first, which gives their files before it is known whether they stay.
         drop: kinds of parts that no segment is to have, unless one is made.
-        search: in place of how the manifest says to search.
+        search: gives how to search, from how the manifest said to; called when all is made.
 
     Raises:
         CollectionError: there is no collection, another writer is at work, or the disk fails.
@@ -228,8 +233,10 @@ def write_parts(
         manifest = collection.manifest
         segments = []
         for reader in collection.segments:
+            trying = partial(_try_out, workplace, reader)
+            chosen = makers(reader, trying)
             parts = {p.kind: p for p in reader.segment.parts if p.kind not in unwanted}
-            for maker in makers(reader):
+            for maker in chosen:
                 there = reader.segment.part(maker.kind)
                 same = there is not None and there.settings == dict(maker.settings)
                 made: Part = there if there and same else make_part(workplace, reader, maker)
@@ -238,11 +245,21 @@ def write_parts(
         changed = replace(
             manifest,
             segments=tuple(segments),
-            search=manifest.search if search is None else dict(search),
+            search=dict(search(dict(manifest.search))) if search else manifest.search,
         )
         if changed == manifest:
+            workplace.discard()
             return manifest
         return workplace.commit(replace(changed, version=manifest.version + 1))
+
+
+def _try_out(workplace: Workplace, reader: SegmentReader, maker: PartMaker) -> dict[str, Path]:
+    """The files of a part: of the one that is there, or made and kept, but not given a place."""
+    there = reader.segment.part(maker.kind)
+    if there is not None and there.settings == dict(maker.settings):
+        found = reader.part(maker.kind)
+        return dict(found[1]) if found else {}
+    return keep_part(workplace, reader, maker)
 
 
 def check_context(collection: Collection, encoder: PassageEncoder) -> None:

@@ -59,8 +59,10 @@ class Bench:
             "segment": [[entry.name, entry.sha256] for entry in segment.segment.files],
         }
         self._workplace = workplace
-        self.folder = workplace.folder / BUILDING / maker.kind
-        self._journal = self.folder.with_name(maker.kind + ".json")
+        # Several parts of a kind may be tried out side by side.
+        name = f"{maker.kind}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+        self.folder = workplace.folder / BUILDING / name
+        self._journal = self.folder.with_name(name + ".json")
         self._files: dict[str, tuple[int, str]] = {}
         self.name = self._begin()
 
@@ -100,6 +102,9 @@ class Bench:
         entries = tuple(FileEntry(name, *self._files[name]) for name in names)
         parts = self._workplace.folder / PARTS
         storage.make_folder(parts)
+        if (parts / self.name).exists():  # another part, begun at the same time, has taken it
+            self.name = self._workplace.new_name(PARTS)
+            self._record()
         storage.rename(self.folder, parts / self.name)
         return Part(maker.kind, self.name, dict(maker.settings), entries)
 
@@ -140,8 +145,19 @@ def make_part(workplace: Workplace, segment: SegmentReader, maker: PartMaker) ->
         CollectionError: the disk fails, or the maker names a file that it did not keep.
     """
     bench = Bench(workplace, maker, segment)
+    return bench.finish(maker, _made(bench, segment, maker))
+
+
+def keep_part(workplace: Workplace, segment: SegmentReader, maker: PartMaker) -> dict[str, Path]:
+    """The files of a part by name, made and kept, but not given their place; ``make_part`` then has
+    nothing left to make. Raises as ``make_part``."""
+    bench = Bench(workplace, maker, segment)
+    return {name: bench.folder / name for name in _made(bench, segment, maker)}
+
+
+def _made(bench: Bench, segment: SegmentReader, maker: PartMaker) -> tuple[str, ...]:
     names = tuple(maker.make(segment, bench))
     for name in names:
         if bench.kept(name) is None:
             raise CollectionError(f"{bench.folder / name}: was not kept; the maker is at fault")
-    return bench.finish(maker, names)
+    return names

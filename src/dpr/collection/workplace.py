@@ -7,7 +7,7 @@ passages or vectors beyond file sizes.
     building/progress.json      what is durable of an unfinished segment (``journal``)
     building/segment/           its files, which grow shard by shard
       -> segments/0002/         one rename when they are whole
-    building/words.json, words/ the same for a part, file by file (``parts``)
+    building/words-….json, /    the same for a part, file by file (``parts``)
       -> parts/0003/
     manifest.json               one rename makes the new version visible
 """

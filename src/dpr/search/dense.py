@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from dpr.collection import Collection
 from dpr.collection.guard import Guard
+from dpr.collection.segment import SegmentReader
 from dpr.indexes.flat import FlatIndex
 from dpr.indexes.index import Floats, Ids, Index, Mask, Rows, checked_allowed, checked_k
 from dpr.indexes.int8 import Int8Vectors
@@ -70,7 +71,7 @@ class DenseIndex:
                 run = []
             entry, files = part
             first = collection.starts[number]
-            stored = stored_vectors(collection, [number])
+            stored = stored_vectors([segment])
             index = load_index(entry.settings, files, stored, self._ids(first), self._effort)
             groups.append(_Group(str(entry.settings["kind"]), first, index))
         if run:
@@ -84,8 +85,13 @@ class DenseIndex:
 
     @property
     def bytes(self) -> int:
-        """What the indexes hold, and the stored vectors that searches read besides."""
-        return sum(group.index.bytes + group.index.touched for group in self.groups)
+        """What the indexes hold."""
+        return sum(group.index.bytes for group in self.groups)
+
+    @property
+    def touched(self) -> int:
+        """Bytes of the stored vectors that searches read besides."""
+        return sum(group.index.touched for group in self.groups)
 
     def search(
         self, queries: npt.NDArray[Any], k: int, allowed: Mask | None = None
@@ -111,7 +117,7 @@ class DenseIndex:
     @cached_property
     def stored(self) -> StoredVectors:
         """The vectors of all segments."""
-        return stored_vectors(self._collection, range(len(self._collection.segments)))
+        return stored_vectors(self._collection.segments)
 
     def scores(self, query: Floats, rows: Rows) -> Floats:
         """The exact inner products (n,) of one query (dim,) with some rows."""
@@ -120,16 +126,16 @@ class DenseIndex:
 
     def _flat(self, numbers: Sequence[int]) -> _Group:
         first = self._collection.starts[numbers[0]]
-        index = FlatIndex(stored_vectors(self._collection, numbers), self._ids(first))
+        segments = [self._collection.segments[number] for number in numbers]
+        index = FlatIndex(stored_vectors(segments), self._ids(first))
         return _Group(FLAT, first, index)
 
     def _ids(self, first: int) -> Ids:
         return lambda rows: self._collection.ids([row + first for row in rows])
 
 
-def stored_vectors(collection: Collection, numbers: Sequence[int]) -> StoredVectors:
+def stored_vectors(segments: Sequence[SegmentReader]) -> StoredVectors:
     """The vectors of some segments, guarded."""
-    segments = [collection.segments[number] for number in numbers]
     starts = np.cumsum([0, *(segment.rows for segment in segments)]).tolist()
     parts = [
         one.vectors if one.scales is None else Int8Vectors(one.vectors, one.scales)

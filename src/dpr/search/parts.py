@@ -13,8 +13,12 @@ from typing import Any
 from dpr.collection import Collection
 from dpr.collection.parts import Bench
 from dpr.collection.segment import SegmentReader
-from dpr.errors import CollectionError
+from dpr.errors import CollectionError, CorruptionError, SettingsError
+from dpr.indexes import kinds
 from dpr.indexes.bm25 import BM25, BM25Settings
+from dpr.indexes.index import Ids, Index
+from dpr.indexes.kinds import IndexSettings
+from dpr.indexes.stored import StoredVectors
 from dpr.indexes.words import WordCounts, WordsSettings, build_words
 
 WORDS, INDEX = "words", "index"
@@ -81,12 +85,45 @@ def open_words(collection: Collection, settings: BM25Settings | None = None) -> 
     return BM25(counts, live, settings, words, collection.ids)
 
 
+@dataclass(frozen=True)
+class IndexMaker:
+    """Builds an index of a segment's vectors."""
+
+    index: IndexSettings
+    stored: Callable[[SegmentReader], StoredVectors]
+    progress: Tell | None = None
+    kind = INDEX
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the index, its kind among them."""
+        return kinds.to_json(self.index)
+
+    def make(self, segment: SegmentReader, bench: Bench) -> Sequence[str]:
+        """Its files; see ``dpr.indexes.kinds``."""
+        return kinds.build(self.index, self.stored(segment), bench, self.progress)
+
+
 def load_index(
     settings: Mapping[str, Any],
     files: Mapping[str, Path],
-    stored: Any,
-    ids: Any,
+    stored: StoredVectors,
+    ids: Ids,
     effort: Mapping[str, Any] | None,
-) -> Any:
-    """The index of a segment."""
-    raise NotImplementedError(str(settings))
+) -> Index:
+    """The index of a segment.
+
+    Args:
+        effort: how hard it is to try, where it is of the kind that this is for; else as is usual.
+
+    Raises:
+        CorruptionError: settings that no index has.
+        MissingExtraError: the index needs a package that is not installed.
+    """
+    try:
+        index = kinds.settings_from(dict(settings))
+        given = effort if effort and effort.get("kind") == settings.get("kind") else None
+        trying = kinds.effort_from(dict(given)) if given else None
+    except SettingsError as error:
+        raise CorruptionError(f"an index of the collection cannot be read: {error}") from error
+    return kinds.load(index, files, stored, trying, ids)

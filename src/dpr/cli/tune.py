@@ -1,0 +1,196 @@
+"""``dpr tune``: the index and the weights of a collection, chosen by measuring.
+
+Takes what a person wants of the index, gives a table and what was chosen. Knows nothing of how.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from dpr.cli import terminal
+from dpr.cli.options import CollectionFolder, Json, Model
+from dpr.cli.running import FAILED
+
+if TYPE_CHECKING:
+    from dpr.pipeline.tuning import Tuning
+    from dpr.search.choosing import Targets, Trial
+
+Recall = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, max=1.0, show_default="what was wanted last, else 0.95",
+        help="Of the exact best K passages, the share that is found at least.",
+    ),
+]  # fmt: skip
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="At most, such as 500MB or 2GB. [dim]\\[default: any][/]"),
+]
+Latency = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="For 95 of 100 questions, encoding included, such as 20ms. [dim]\\[default: any][/]",
+    ),
+]
+RecallAt = Annotated[int, typer.Option("--recall-at", min=1, help="K: how many passages.")]
+_SIZES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20}
+_SIZES |= {"gib": 2**30, "tib": 2**40, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+def tune(
+    collection: CollectionFolder,
+    recall: Recall = None,
+    memory: Memory = None,
+    latency: Latency = None,
+    recall_at: RecallAt = 100,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Real questions to measure with; with the passages that answer them, also to "
+            "weigh vectors and words. [dim]\\[default: made from the passages][/]",
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only measure what is there against what was wanted."),
+    ] = False,
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the index of a collection: the quickest that finds enough in the memory allowed.
+
+    Indexes are built and measured on questions, never on passages taken for questions. What is
+    wanted is kept, and measured again by `dpr tune --check`. Exits with 1 where no index does it.
+
+    [bold]Examples[/]
+
+      dpr tune docs.dpr --recall 0.98 --memory 2GB --latency 20ms
+
+      dpr tune docs.dpr --questions questions.jsonl
+
+      dpr tune docs.dpr --check
+    """
+    from dpr.pipeline.tuning import recheck
+    from dpr.pipeline.tuning import tune as choose
+
+    tell = terminal.note if terminal.err().is_terminal else (lambda text: None)
+    if check:
+        _checked(recheck(collection, model=model, tell=tell), as_json)
+        return
+    wanted = targets(recall, memory, latency, recall_at)
+    done = choose(collection, targets=wanted, questions=questions, model=model, tell=tell)
+    if as_json:
+        terminal.json_line(tuning_shape(done))
+    else:
+        show_tuning(done)
+    if done.choice.trial is None:
+        raise typer.Exit(FAILED)
+
+
+def targets(
+    recall: float | None, memory: str | None, latency: str | None, k: int
+) -> Targets | None:
+    """What is wanted; None where nothing was said."""
+    from dpr.search.choosing import DEFAULT_RECALL, Targets
+
+    if recall is None and memory is None and latency is None:
+        return None
+    return Targets(
+        recall=DEFAULT_RECALL if recall is None else recall,
+        memory=None if memory is None else int(_number(memory, _SIZES, "500MB or 2GB", "--memory")),
+        latency=None if latency is None else _number(latency, _TIMES, "20ms or 1s", "--latency"),
+        k=k,
+    )
+
+
+def _number(text: str, units: dict[str, float], example: str, option: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", text)
+    if match is None or match[2].lower() not in units:
+        raise typer.BadParameter(f"{option} is {text!r}; write for example {example}")
+    return float(match[1]) * units[match[2].lower()]
+
+
+def tuning_shape(done: Tuning) -> dict[str, Any]:
+    """What is chosen, as JSON."""
+    from dataclasses import asdict
+
+    fusion = done.fusion
+    return {
+        "chosen": None if done.choice.trial is None else asdict(done.choice.trial),
+        "why": done.choice.why,
+        "trials": [asdict(trial) for trial in done.trials],
+        "fusion": None
+        if fusion is None
+        else {
+            **asdict(fusion.settings),
+            "ndcg@10": fusion.ndcg.value,
+            "worthwhile": fusion.worthwhile,
+        },
+        "version": done.manifest.version,
+        "notes": list(done.notes),
+    }
+
+
+def show_tuning(done: Tuning) -> None:
+    """What was measured, and what was chosen."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("index", "recall", "interval", "p50", "p95", "memory", "built in", "answers"):
+        first = name == "index"
+        table.add_column(name, justify="left" if first else "right", no_wrap=not first)
+    for trial in done.trials:
+        style = "bold green" if trial == done.choice.trial else ""
+        table.add_row(*_row(trial), style=style)
+    terminal.out().print(table)
+    terminal.line("")
+    terminal.line(done.choice.why)
+    if fusion := done.fusion:
+        terminal.line(
+            f"Hybrid search: {fusion.settings.method}, weight {fusion.settings.weight:g}; held-out "
+            f"nDCG@10 {fusion.ndcg.value:.3f}"
+            + (
+                ""
+                if fusion.worthwhile
+                else "; no better than one part alone, as far as can be told"
+            )
+        )
+    for note in done.notes:
+        terminal.line(note)
+
+
+def _row(trial: Trial) -> list[str]:
+    exact = trial.exact
+    return [
+        terminal.clean(trial.name),
+        f"{trial.recall:.3f}",
+        "exact" if exact else f"{trial.low:.3f}–{trial.high:.3f}",
+        f"{1e3 * trial.p50:.2f} ms",
+        f"{1e3 * trial.p95:.2f} ms",
+        terminal.size(trial.bytes),
+        terminal.duration(trial.seconds),
+        "" if trial.accuracy is None else f"{100 * trial.accuracy:+.1f} %",
+    ]
+
+
+def _checked(found: tuple[Trial, list[str]] | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from dpr.errors import CollectionError
+
+    if found is None:
+        raise CollectionError("no index was chosen for this collection yet; run `dpr tune` on it")
+    trial, missed = found
+    if as_json:
+        terminal.json_line({"measured": asdict(trial), "missed": missed})
+    else:
+        terminal.line("  ".join(_row(trial)))
+        terminal.line(f"misses: {', '.join(missed)}; run `dpr tune`" if missed else "as wanted")
+    if missed:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,396 @@
+"""A collection's index and weights, chosen by measuring them on questions.
+
+Takes the folder of a collection, what is wanted, and questions; gives what was chosen and why, and
+keeps it in the collection. Wires collection, encoder, indexes and fusion together.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from dpr.collection import Collection, Manifest, compact, write_parts
+from dpr.collection.change import TryOut
+from dpr.collection.segment import SegmentReader
+from dpr.encoding import QuestionEncoder, Vectors
+from dpr.errors import InputError
+from dpr.evaluation.matching import Matcher
+from dpr.fusion import FusionSettings, gather
+from dpr.fusion.fuse import Ranked
+from dpr.fusion.tuning import DENSE, NDCG, Tuned, default_grid
+from dpr.fusion.tuning import tune as tune_fusion
+from dpr.indexes import kinds
+from dpr.indexes.flat import FlatIndex
+from dpr.indexes.index import Index, Rows
+from dpr.indexes.kinds import FlatSettings, IndexSettings
+from dpr.pipeline.models import Model, made_with, model_names
+from dpr.questions import read_question_set
+from dpr.questions.pseudo import pseudo_questions
+from dpr.records import Question, QuestionSet
+from dpr.search.choosing import Choice, Targets, Trial, choose, meets, to_keep
+from dpr.search.dense import stored_vectors
+from dpr.search.parts import INDEX, IndexMaker, WordsMaker, words_settings
+from dpr.search.searcher import Searcher
+from dpr.search.settings import Mode, SearchSettings
+from dpr.search.trying import latencies, measure
+
+QUESTIONS = 500
+TIMED = 100
+ANSWERED_WITHIN = 20
+KEY = "tuned"
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What tuning gives.
+
+    Attributes:
+        choice: the index that was chosen, and why; without one the collection's index stays.
+        trials: all that was measured.
+        fusion: how both ways of searching were weighed, where the questions' passages are known.
+        manifest: of the version that is there now.
+        notes: what a reader of the figures must know.
+    """
+
+    choice: Choice
+    trials: tuple[Trial, ...]
+    fusion: Tuned | None
+    manifest: Manifest
+    notes: tuple[str, ...] = ()
+
+
+def tune(
+    folder: str | os.PathLike[str],
+    *,
+    targets: Targets | None = None,
+    questions: QuestionSet | str | os.PathLike[str] | None = None,
+    model: Model | None = None,
+    weights: bool = True,
+    candidates: Sequence[kinds.Candidate] | None = None,
+    tell: Tell = lambda text: None,
+) -> Tuning:
+    """Chooses the cheapest index that does what is wanted, and the weights of hybrid search, both
+    measured on questions; a collection of several segments is made one first.
+
+    Args:
+        targets: what is wanted; None: what was wanted last, else a recall of 0.95.
+        questions: a set, or a file or folder of one (see ``dpr.questions``); None: questions made
+            from the passages, which tell about an index, and nothing about weights.
+        weights: also choose how dense search and BM25 are weighed, where the set says which
+            passages answer.
+        candidates: the indexes to try; None: all that are worth it for so many passages.
+        tell: told what is being done.
+
+    Raises:
+        InputError: no questions.
+        CollectionError, MismatchError, CheckpointError: see ``dpr.errors``.
+    """
+    folder = os.fspath(folder)
+    _one_segment(folder, tell)
+    names = made_with(folder) if model is None else model_names(model)
+    encoder = QuestionEncoder.from_pretrained(names.question)
+    with Collection.open(folder) as collection:
+        collection.check_encoder(encoder.fingerprint)
+        wanted = targets or _kept_targets(collection)
+        asked, said, notes = _questions(collection, questions)
+        test = _Test.of(collection, encoder, asked, wanted, tell)
+        # Questions made from passages repeat their words, and would weigh words too much.
+        real = questions is not None
+        fusion = _weights(collection, test, tell) if weights and real else None
+    trying = _Trying(test, wanted, candidates, tell)
+    manifest = write_parts(
+        folder,
+        trying.makers,
+        search=lambda search: _kept(search, trying, fusion, said, len(test)),
+    )
+    return Tuning(trying.choice, tuple(trying.trials), fusion, manifest, tuple(notes))
+
+
+def recheck(
+    folder: str | os.PathLike[str], *, model: Model | None = None, tell: Tell = lambda text: None
+) -> tuple[Trial, list[str]] | None:
+    """Measures the index that a collection has against what was wanted of it.
+
+    Returns:
+        What was measured, and which targets are missed now (``recall``, ``memory``, ``latency``);
+        None where no index was ever chosen.
+    """
+    folder = os.fspath(folder)
+    names = made_with(folder) if model is None else model_names(model)
+    with Collection.open(folder) as collection:
+        kept = collection.manifest.search.get(KEY)
+        if kept is None:
+            return None
+        targets = Targets(**kept["targets"])
+        encoder = QuestionEncoder.from_pretrained(names.question)
+        place = Path(kept["questions"])
+        asked, _, _ = _questions(collection, place if place.exists() else None)
+        test = _Test.of(collection, encoder, asked, targets, tell)
+        searcher = Searcher(collection)
+        trial = measure(
+            cast(Index, searcher.dense),
+            kept["trial"]["index"],
+            kept["trial"]["effort"],
+            test.queries,
+            test.exact,
+            allowed=collection.live,
+            encoding=test.encoding,
+        )
+        return trial, meets(trial, targets)
+
+
+def _one_segment(folder: str, tell: Tell) -> None:
+    with Collection.open(folder) as collection:
+        segments = collection.manifest.segments
+        words = words_settings(collection)
+    if len(segments) > 1 or segments[0].deleted:
+        tell("making one segment of all")
+        compact(folder, makers=[WordsMaker(words)] if words else [])
+
+
+def _kept_targets(collection: Collection) -> Targets:
+    kept = collection.manifest.search.get(KEY)
+    return Targets(**kept["targets"]) if kept else Targets()
+
+
+def _questions(
+    collection: Collection, given: QuestionSet | str | os.PathLike[str] | None
+) -> tuple[QuestionSet, str, list[str]]:
+    """The questions, what the collection keeps of them, and what must be said of them."""
+    if given is None:
+        made = pseudo_questions(collection, QUESTIONS)
+        note = (
+            f"no questions were given: {len(made.questions)} were made from the passages; give "
+            "real ones (--questions) to tune on what people ask"
+        )
+        found, said, notes = made, "", [note]
+    elif isinstance(given, QuestionSet):
+        found, said, notes = given, "", []
+    else:
+        found, said, notes = read_question_set(given), str(Path(given).resolve()), []
+    if not found.questions:
+        raise InputError(
+            "there are no questions to measure with; give some (--questions): a question a line, "
+            "or any set that `dpr evaluate` takes"
+        )
+    if 0 < len(found.questions) < 100:
+        count = len(found.questions)
+        notes.append(f"{count} questions say little: intervals are wide; 200 or more are better")
+    return found, said, notes
+
+
+@dataclass(frozen=True)
+class _Test:
+    """Questions with their vectors, what exact search finds, and which rows are right.
+
+    Attributes:
+        encoding: seconds that a question takes to encode, p50 and p95.
+        right: of each question, says whether a row answers it; None where that is not known.
+    """
+
+    questions: tuple[Question, ...]
+    queries: Vectors
+    exact: Rows
+    encoding: tuple[float, float]
+    judged: list[dict[int, int]]
+    right: list[Callable[[int], bool] | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @classmethod
+    def of(
+        cls,
+        collection: Collection,
+        encoder: QuestionEncoder,
+        asked: QuestionSet,
+        targets: Targets,
+        tell: Tell,
+    ) -> _Test:
+        texts = [question.text for question in asked.questions]
+        tell(f"encoding {len(texts):,} questions")
+        queries = encoder.encode(texts)
+        spent = latencies(lambda text: encoder.encode([text]), texts[:TIMED])
+        tell("searching exactly")
+        index = FlatIndex(stored_vectors(collection.segments), collection.ids)
+        _, exact = index.search(queries, min(targets.k, len(collection)), collection.live)
+        judged = [_rows(collection, asked.judgements.get(one.id, {})) for one in asked.questions]
+        right = [_right(collection, *pair) for pair in zip(asked.questions, judged, strict=True)]
+        encoding = float(np.quantile(spent, 0.5)), float(np.quantile(spent, 0.95))
+        return cls(tuple(asked.questions), queries, exact, encoding, judged, right)
+
+    def accuracy(self) -> Callable[[Rows], float] | None:
+        """What rows answer among the first 20, less what the exact ones do; a share of the
+        questions of which it is known."""
+        known = [number for number, right in enumerate(self.right) if right is not None]
+        if not known:
+            return None
+
+        def share(found: Rows) -> float:
+            hits = 0
+            for number in known:
+                right = self.right[number]
+                assert right is not None
+                hits += any(right(row) for row in found[number, :ANSWERED_WITHIN].tolist())
+            return hits / len(known)
+
+        exact = share(self.exact)
+        return lambda found: share(found) - exact
+
+
+def _rows(collection: Collection, judgements: Mapping[str, int]) -> dict[int, int]:
+    """Grades by row; a passage that is not there has a row that none has."""
+    found: dict[int, int] = {}
+    for number, (one, grade) in enumerate(judgements.items()):
+        try:
+            found[collection.row_of(one)] = grade
+        except InputError:
+            found[-1 - number] = grade
+    return found
+
+
+def _right(
+    collection: Collection, question: Question, judged: Mapping[int, int]
+) -> Callable[[int], bool] | None:
+    if any(grade > 0 for row, grade in judged.items() if row >= 0):
+        return lambda row: judged.get(row, 0) > 0
+    if not question.answers:
+        return None
+    matcher = Matcher(question.answers)
+    known: dict[int, bool] = {}
+
+    def right(row: int) -> bool:
+        if row not in known:
+            known[row] = matcher.matches(collection.passage(row).text)
+        return known[row]
+
+    return right
+
+
+class _Trying:
+    """Builds and measures candidates while the collection's lock is held."""
+
+    def __init__(
+        self,
+        test: _Test,
+        targets: Targets,
+        candidates: Sequence[kinds.Candidate] | None,
+        tell: Tell,
+    ) -> None:
+        self.test, self.targets, self.tell = test, targets, tell
+        self.candidates = candidates
+        self.trials: list[Trial] = []
+        self.choice = Choice(None, "nothing was tried")
+        self.rows = 0
+
+    def makers(self, segment: SegmentReader, trying: TryOut) -> list[IndexMaker]:
+        """Measures all candidates on a segment; gives the chosen one."""
+        self.rows = segment.rows
+        rows, dim = segment.vectors.shape
+        for candidate in self.candidates or kinds.candidates(rows, dim):
+            self._try(candidate, segment, trying)
+        self.choice = choose(self.trials, self.targets)
+        if self.choice.trial is None:
+            there = segment.segment.part(INDEX)  # stays as it is
+            settings = kinds.settings_from(dict(there.settings)) if there else FlatSettings()
+        else:
+            settings = kinds.settings_from(self.choice.trial.index)
+        return [] if isinstance(settings, FlatSettings) else [_maker(settings, self.tell)]
+
+    def _try(self, candidate: kinds.Candidate, segment: SegmentReader, trying: TryOut) -> None:
+        settings, memory = candidate.settings, self.targets.memory
+        rows, dim = segment.vectors.shape
+        name = kinds.kind_of(settings)
+        if memory is not None and settings.bytes(rows, dim) > memory:
+            self.tell(f"{name}: would take more memory than is allowed")
+            return
+        self.tell(f"{name}: building")
+        began = time.perf_counter()
+        flat = isinstance(settings, FlatSettings)
+        files = {} if flat else trying(_maker(settings, self.tell))
+        seconds = time.perf_counter() - began
+        stored = stored_vectors([segment])
+        for effort in candidate.efforts:
+            index = kinds.load(settings, files, stored, effort)
+            trial = measure(
+                index,
+                kinds.to_json(settings),
+                kinds.to_json(effort),
+                self.test.queries,
+                self.test.exact,
+                encoding=self.test.encoding,
+                seconds=seconds,
+                accuracy=self.test.accuracy(),
+            )
+            self.trials.append(trial)
+            self.tell(
+                f"{trial.name}: recall {trial.recall:.3f}, {1e3 * trial.p50:.2f} ms, "
+                f"{trial.bytes / 1e6:,.0f} MB"
+            )
+            missed = meets(trial, self.targets)
+            if not missed or "latency" in missed:
+                break  # more effort only takes longer
+
+
+def _maker(settings: IndexSettings, tell: Tell) -> IndexMaker:
+    def progress(stage: str, done: int, total: int) -> None:
+        tell(f"{kinds.kind_of(settings)}: {stage} {done:,} of {total:,}")
+
+    return IndexMaker(settings, lambda segment: stored_vectors([segment]), progress)
+
+
+def _weights(collection: Collection, test: _Test, tell: Tell) -> Tuned | None:
+    """How both ways of searching are weighed best; None where that cannot be told."""
+    known = [n for n, judged in enumerate(test.judged) if any(g > 0 for g in judged.values())]
+    if len(known) < 50 or words_settings(collection) is None:
+        return None
+    tell("weighing dense search and BM25")
+    searcher = Searcher(collection)
+    depth = FusionSettings().depth
+    scores, rows = searcher.dense.search(test.queries[known], depth, collection.live)
+    texts = [test.questions[number].text for number in known]
+    by_words = searcher.words.search(texts, depth)
+    found = []
+    for place, number in enumerate(known):
+        found.append(
+            gather(
+                Ranked(rows[place], scores[place]),
+                Ranked(by_words[place][1], by_words[place][0]),
+                partial(searcher.dense.scores, test.queries[number]),
+                partial(searcher.words.scores, texts[place]),
+                depth,
+            )
+        )
+    return tune_fusion(found, [test.judged[n] for n in known], default_grid(found, depth))
+
+
+def _kept(
+    search: dict[str, Any], trying: _Trying, fusion: Tuned | None, questions: str, count: int
+) -> dict[str, Any]:
+    """What the collection keeps."""
+    settings = SearchSettings.kept(search)
+    if fusion is not None:
+        settings = replace(settings, fusion=fusion.settings, mode=_mode(fusion))
+    trial = trying.choice.trial
+    if trial is not None:
+        settings = replace(settings, effort=trial.effort)
+        search = {**search, KEY: to_keep(trying.targets, trial, trying.rows, questions)}
+        search[KEY]["count"] = count
+    return settings.to_keep(search)
+
+
+def _mode(fusion: Tuned) -> Mode:
+    """Where fusing gains nothing that can be told from chance it stays, since it loses nothing
+    either; unless one part alone is better."""
+    losing = [one.other for one in fusion.comparisons if one.measure == NDCG and one.high < 0]
+    if losing:
+        return "dense" if losing[0] == DENSE else "bm25"
+    return "hybrid"
