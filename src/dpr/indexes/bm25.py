@@ -1,17 +1,44 @@
-"""BM25 in memory (Robertson & Zaragoza 2009), by the bm25s library: the baseline to beat.
+"""BM25 (Robertson & Zaragoza 2009) with Lucene's formula, over segments of word counts.
 
-Takes texts, gives the rows of those that share words with a question. Lucene's formula; English
-stemmer and stop words; k1 0.9 and b 0.4, as is usual for short passages. Needs the extra
-``evaluate`` (bm25s, PyStemmer). Knows nothing of passages or files.
+Takes word counts, masks of what is live, and questions; gives scores and rows. Knows nothing of
+passages or files. For a question's words t and a row d with c(t, d) of them and |d| words:
+
+    score = sum over t of n(t) * idf(t) * c(t, d) / (c(t, d) + k1 * (1 - b + b * |d| / mean))
+    idf(t) = log(1 + (rows - df(t) + 0.5) / (df(t) + 0.5))
+
+n(t) is how often the question has the word; rows, df and mean are of the live rows of all segments
+when the question is asked. Everything is float64 and added up in the order of the words, so that a
+score depends on the live rows, the settings and the question alone: not on how rows are split into
+segments, on k, or on the other questions of a call.
+
+Few rows are looked at closely. Words are taken from the rarest to the most frequent, and once those
+left cannot lift a new row among the k best, they are looked up only for the rows found before
+(MaxScore, Turtle & Flood 1995). What is left is then scored in the fixed order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
-from dpr.errors import InputError, MissingExtraError, SettingsError
+import numpy as np
+import numpy.typing as npt
+
+from dpr.errors import InputError, SettingsError
+from dpr.indexes.analysis import Analyzer, WordsSettings
+from dpr.indexes.index import Ids, Mask, Rows, checked_allowed, checked_k
+from dpr.indexes.merging import check_live
+from dpr.indexes.ordering import best
+from dpr.indexes.postings import Array, WordCounts
+from dpr.indexes.words import count_words
+
+Scores = npt.NDArray[np.float64]
+
+POSTINGS = 1 << 15  # at a time: what is computed of them stays in the processor's cache
+ROUNDING = 1 - 1e-9  # sums in another order differ by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +54,210 @@ class BM25Settings:
     b: float = 0.4
 
     def __post_init__(self) -> None:
-        if self.k1 < 0 or not 0 <= self.b <= 1:
+        if not 0 <= self.k1 < math.inf or not 0 <= self.b <= 1:
             raise SettingsError(f"k1={self.k1}, b={self.b}; allowed: k1 of 0 or more, b of 0 to 1")
 
 
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A word of a question that some live row has.
+
+    Attributes:
+        weight: n * idf, which no row's part of the score exceeds.
+        places: where each segment has it; -1: nowhere.
+    """
+
+    weight: float
+    places: tuple[int, ...]
+
+
+class BM25:
+    """Segments, taken together as one in order, searched by words.
+
+    Args:
+        live: of each segment, which rows there still are (its rows,); None: all.
+        words: how the segments were made; questions are analysed the same way.
+        ids: gives the ids of rows; equal scores are ordered by id. None: by row.
+
+    Raises:
+        InputError: masks that do not fit the segments.
+        SettingsError, MissingExtraError: see ``Analyzer``.
+    """
+
+    def __init__(
+        self,
+        segments: Sequence[WordCounts],
+        live: Sequence[Mask | None],
+        settings: BM25Settings | None = None,
+        words: WordsSettings | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        check_live(segments, live)
+        self.settings = settings or BM25Settings()
+        self.analyzer = Analyzer(words or WordsSettings())
+        self._segments, self._masks, self._ids = list(segments), list(live), ids
+        self._firsts = np.cumsum([0, *map(len, segments)], dtype=np.int64)
+        self._lengths = np.concatenate([np.empty(0, np.uint32), *(one.lengths for one in segments)])
+        self._live: Mask | None = None
+        if any(mask is not None for mask in live):
+            pairs = zip(segments, live, strict=True)
+            masks = [np.ones(len(one), np.bool_) if mask is None else mask for one, mask in pairs]
+            self._live = np.concatenate(masks)
+        lengths = self._lengths if self._live is None else self._lengths[self._live]
+        self.rows = len(lengths)
+        mean = int(lengths.sum(dtype=np.int64)) / max(1, self.rows)
+        k1, b = self.settings.k1, self.settings.b
+        self._norm = k1 * (1 - b), k1 * b / mean if mean else 0.0
+        self._found = lru_cache(1 << 14)(self._find)
+
+    def __len__(self) -> int:
+        """Rows, those that are not live included."""
+        return int(self._firsts[-1])
+
+    def search(
+        self, questions: Sequence[str], k: int, allowed: Mask | None = None
+    ) -> list[tuple[Scores, Rows]]:
+        """The k live rows with the highest scores for each question.
+
+        Args:
+            k: at least 1.
+            allowed: (rows,) which rows may be found; None: all that are live.
+
+        Returns:
+            For each question at most k scores, float64, best first, and their rows; only rows that
+            share a word with it.
+
+        Raises:
+            SettingsError: k below 1.
+            InputError: a mask of another shape.
+        """
+        k, mask = checked_k(k), checked_allowed(allowed, len(self))
+        if mask is None:
+            mask = self._live
+        elif self._live is not None:
+            mask = mask & self._live
+        return [self._search(self._terms(question), k, mask) for question in questions]
+
+    def scores(self, question: str, rows: Sequence[int] | Rows) -> Scores:
+        """The scores of some rows, 0 where no word is shared; the same numbers as ``search`` gives.
+
+        Raises:
+            InputError: rows that there are none of.
+        """
+        wanted = np.asarray(rows, np.int64)
+        if wanted.ndim != 1 or (len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self)):
+            raise InputError(f"rows are {rows}; allowed are those from 0 to {len(self) - 1}")
+        unique, which = np.unique(wanted, return_inverse=True)
+        return self._exact(self._terms(question), unique)[which]
+
+    def _terms(self, question: str) -> list[_Term]:
+        """What is found of a question's words, in the order of the words."""
+        counted = sorted(Counter(self.analyzer.words(question)).items())
+        found = ((count, *self._found(word)) for word, count in counted)
+        return [_Term(count * idf, places) for count, idf, places in found if idf]
+
+    def _find(self, word: str) -> tuple[float, tuple[int, ...]]:
+        """A word's idf, 0 where no live row has it, and its place in each segment."""
+        places = tuple(segment.find(word) for segment in self._segments)
+        df = 0
+        for segment, mask, place in zip(self._segments, self._masks, places, strict=True):
+            if place >= 0:
+                rows, _ = segment.postings(place)
+                df += len(rows) if mask is None else int(np.count_nonzero(mask[rows]))
+        idf = math.log(1 + (self.rows - df + 0.5) / (df + 0.5))
+        return (idf if df else 0.0), places
+
+    def _parts(self, term: _Term, rows: Rows, counts: Array) -> Scores:
+        """What a term adds to the scores of rows that have it so often."""
+        least, slope = self._norm
+        parts: Scores = term.weight * (counts / (counts + (least + slope * self._lengths[rows])))
+        return parts
+
+    def _search(self, terms: Sequence[_Term], k: int, mask: Mask | None) -> tuple[Scores, Rows]:
+        rarest_first = sorted(terms, key=lambda term: -term.weight)
+        left = sum(term.weight for term in terms)
+        floor = 0.0  # what the k-th best score is known to reach
+        sums = np.zeros(len(self))
+        taken = 0
+        for term in rarest_first:
+            if left < floor * ROUNDING:
+                break
+            floor = max(floor, self._add(term, sums, k, floor, mask))
+            left -= term.weight
+            taken += 1
+        rows = self._reaching(rarest_first[:taken], sums, floor * ROUNDING - left)
+        near = sums[rows]
+        for term in rarest_first[taken:]:
+            near += self._of_rows(term, rows)
+            left -= term.weight
+            if len(rows) >= k:
+                floor = max(floor, float(np.partition(near, -k)[-k]))
+            kept = near + left >= floor * ROUNDING
+            rows, near = rows[kept], near[kept]
+        scores = self._exact(terms, rows)
+        first = best(np.zeros(len(rows), np.int64), rows, scores, 1, k, self._ids)
+        return scores[first], rows[first]
+
+    def _add(self, term: _Term, sums: Scores, k: int, floor: float, mask: Mask | None) -> float:
+        """Adds a term's parts to the rows' sums; gives what the k-th best of them reach."""
+        high = []
+        for rows, counts in self._postings(term):
+            if mask is not None:
+                kept = mask[rows]
+                rows, counts = rows[kept], counts[kept]
+            sums[rows] = added = sums[rows] + self._parts(term, rows, counts)
+            high.append(added[added > floor])
+        return _kth(high, k)
+
+    def _reaching(self, terms: Sequence[_Term], sums: Scores, least: float) -> Rows:
+        """The rows of these terms whose sums are that high, ascending."""
+        least = max(least, math.ulp(0.0))  # rows that may not be found have the sum 0
+        high = [rows[sums[rows] >= least] for term in terms for rows, _ in self._postings(term)]
+        rows = np.sort(np.concatenate([np.empty(0, np.int64), *high]))
+        return rows[np.diff(rows, prepend=-1) > 0]
+
+    def _exact(self, terms: Sequence[_Term], rows: Rows) -> Scores:
+        """The scores of rows, ascending, added up in the order of the terms."""
+        scores = np.zeros(len(rows))
+        for term in terms:
+            scores += self._of_rows(term, rows)
+        return scores
+
+    def _of_rows(self, term: _Term, rows: Rows) -> Scores:
+        """What a term adds to the scores of rows, ascending; 0 where they do not have it."""
+        parts = np.zeros(len(rows))
+        borders = rows.searchsorted(self._firsts)
+        for number, place in enumerate(term.places):
+            first, last = int(borders[number]), int(borders[number + 1])
+            if place < 0 or first == last:
+                continue
+            having, counts = self._segments[number].postings(place)
+            # Of the type of the postings, which would else be copied as a whole.
+            wanted = (rows[first:last] - self._firsts[number]).astype(having.dtype)
+            at = np.minimum(having.searchsorted(wanted), len(having) - 1)
+            found = (having[at] == wanted).nonzero()[0]
+            parts[first + found] = self._parts(term, rows[first + found], counts[at[found]])
+        return parts
+
+    def _postings(self, term: _Term) -> Iterator[tuple[Rows, Array]]:
+        """The rows that have a term, ascending, and how often, some at a time."""
+        for segment, place, first in zip(self._segments, term.places, self._firsts, strict=False):
+            if place >= 0:
+                rows, counts = segment.postings(place)
+                for at in range(0, len(rows), POSTINGS):
+                    some = slice(at, at + POSTINGS)
+                    yield rows[some] + first, counts[some]
+
+
+def _kth(values: Sequence[Scores], k: int) -> float:
+    """The k-th highest of all; 0 where there are fewer."""
+    if sum(map(len, values)) < k:
+        return 0.0
+    return float(np.partition(np.concatenate(values), -k)[-k])
+
+
 class BM25Index:
-    """An index of texts by their words.
+    """Texts in memory, searched by words.
 
     Raises:
         InputError: there are no texts.
@@ -40,57 +265,25 @@ class BM25Index:
     """
 
     def __init__(self, texts: Sequence[str], settings: BM25Settings | None = None) -> None:
-        try:
-            import bm25s
-            import Stemmer
-        except ImportError as error:
-            raise MissingExtraError(error.name or "bm25s", "evaluate", "BM25") from None
         if not texts:
             raise InputError("there are no texts to index; give at least one")
-        self.settings = settings or BM25Settings()
-        self._library = bm25s
-        self._stemmer = Stemmer.Stemmer("english")
-        self._index = bm25s.BM25(k1=self.settings.k1, b=self.settings.b)
-        self._count = len(texts)
-        tokens = self._tokens(texts)
-        self._empty = not any(tokens.ids)  # bm25s cannot index texts without any word
-        if not self._empty:
-            self._index.index(tokens, show_progress=False)
+        words = WordsSettings(title=0)
+        counts = count_words((("", text) for text in texts), words)
+        self._bm25 = BM25([counts], [None], settings, words)
+        self.settings = self._bm25.settings
+        self.bytes = counts.bytes
 
     def __len__(self) -> int:
-        return self._count
-
-    @property
-    def bytes(self) -> int:
-        """Of the index in memory, its vocabulary apart."""
-        if self._empty:
-            return 0
-        return sum(int(self._index.scores[name].nbytes) for name in ("data", "indices", "indptr"))
-
-    def _tokens(self, texts: Sequence[str]) -> Any:
-        return self._library.tokenize(
-            list(texts), stopwords="en", stemmer=self._stemmer, show_progress=False
-        )
+        return len(self._bm25)
 
     def search(self, questions: Sequence[str], k: int) -> list[list[tuple[float, int]]]:
-        """For each question at most k pairs (score, row), best first, equal scores by row (which
-        of several equal ones the k-th is, is not defined); none for texts that share no word with
-        it. Words are what spaces and punctuation set apart, of two letters or more.
+        """For each question at most k pairs (score, row), best first, equal scores by row; none for
+        texts that share no word with it.
 
         Raises:
             SettingsError: k below 1.
         """
-        if k < 1:
-            raise SettingsError(f"k is {k}; allowed are integers of 1 or more")
-        if not questions or self._empty:
-            return [[] for _ in questions]
-        found, scores = self._index.retrieve(
-            self._tokens(questions), k=min(k, self._count), show_progress=False
-        )
         return [
-            sorted(
-                ((s, r) for s, r in zip(own, rows, strict=True) if s > 0),
-                key=lambda pair: (-pair[0], pair[1]),
-            )
-            for own, rows in zip(scores.tolist(), found.tolist(), strict=True)
+            list(zip(scores.tolist(), rows.tolist(), strict=True))
+            for scores, rows in self._bm25.search(questions, k)
         ]

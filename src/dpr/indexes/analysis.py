@@ -1,0 +1,153 @@
+"""Texts as the words they are found by: split, stop words dropped, stemmed (an analyzer, as Lucene
+calls it).
+
+Takes strings; gives lists of words. Knows nothing of counts, rows or files. Needs the extra
+``search``: stop words are those of bm25s, stems those of PyStemmer (Snowball).
+
+Text is normalised (NFKC) and lowered. A word is a run of two letters or digits and more, with the
+accents and vowel signs that stand on them, as bm25s and scikit-learn split. In scripts that set no
+spaces between words (Han, kana, Thai, Lao, Burmese, Khmer) the words are the pairs of neighbouring
+characters, and a character that stands alone, as in Lucene's CJKBigramFilter: such text is found
+by any two characters in a row.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from dpr.errors import MissingExtraError, SettingsError
+
+SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
+    "\u2e80-\u2fdf\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+
+_ASCII = "".join(chr(c).lower() if chr(c).isalnum() or c == ord("_") else " " for c in range(128))
+BMP, LAST = "\uffff", "\U0010ffff"  # the ends of the characters of two bytes, and of all
+
+
+@dataclass(frozen=True, slots=True)
+class WordsSettings:
+    """Which words a passage is found by; questions are analysed the same way.
+
+    Attributes:
+        language: whose stemmer brings words to one form (PyStemmer's names); None: none does.
+        stop_words: whose most frequent words are left out (bm25s's lists); None: nobody's.
+        title: how many times a title's words count; 0 leaves titles out.
+        text: how many times the text's words count.
+        shortest: letters or digits that a word needs. 1 also finds "vitamin C", and on the
+            project's questions tells less well what a passage is about.
+    """
+
+    language: str | None = "english"
+    stop_words: str | None = "english"
+    title: int = 1
+    text: int = 1
+    shortest: int = 2
+
+    def __post_init__(self) -> None:
+        for name, least in (("title", 0), ("text", 0), ("shortest", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise SettingsError(f"{name} is {value!r}; allowed are integers of {least} or more")
+        if not self.title and not self.text:
+            raise SettingsError("title and text both count 0 times; give at least one of them 1")
+
+
+class Analyzer:
+    """What splits texts and stems words, by its settings.
+
+    Raises:
+        SettingsError: a language that there is no stemmer or no list of stop words for.
+        MissingExtraError: bm25s or PyStemmer is not installed.
+    """
+
+    def __init__(self, settings: WordsSettings) -> None:
+        try:
+            import Stemmer
+        except ImportError:
+            raise MissingExtraError("PyStemmer", "search", "searching by words") from None
+        self._stemmer = Stemmer.Stemmer
+        self.settings = settings
+        _check("language", settings.language, Stemmer.algorithms())
+        self._stop = _stop_words(settings.stop_words)
+        self._plain = re.compile(rf"\w{{{settings.shortest},}}")
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, in order, each as often as it comes."""
+        return [stem for word in self.split(text) if (stem := self.stem(word))]
+
+    def split(self, text: str) -> list[str]:
+        """The words as they stand there, lowered; and what ``stem`` knows to be too short."""
+        if text.isascii():  # twice as fast as the pattern
+            return text.translate(_ASCII).split()
+        text = unicodedata.normalize("NFKC", text).lower()
+        special, every, spaceless = _patterns(self.settings.shortest)
+        if not special.search(text):
+            return self._plain.findall(text)
+        return [
+            word
+            for run in every.findall(text)
+            for word in (_pairs(run) if spaceless.match(run) else (run,))
+        ]
+
+    def stem(self, word: str) -> str:
+        """What a word of ``split`` is counted as; empty: not at all."""
+        if word in self._stop or (len(word) < self.settings.shortest and word.isascii()):
+            return ""
+        if self.settings.language is None:
+            return word
+        # A stemmer is not to be shared by threads, and making one costs nothing. 0: keep no cache.
+        stem: str = self._stemmer(self.settings.language, 0).stemWord(word)
+        return stem
+
+
+def _pairs(run: str) -> Iterator[str]:
+    if len(run) == 1:
+        yield run
+    for at in range(len(run) - 1):
+        yield run[at : at + 2]
+
+
+@cache
+def _patterns(shortest: int) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What plain splitting does not do, what finds all words then, and what begins a spaceless run.
+
+    Python's ``\\w`` has no accents and vowel signs that are characters of their own; without them
+    most words of Hindi would fall apart into letters.
+    """
+    signs = [
+        chr(code)
+        for code in range(0x300, 0x1F000)
+        if unicodedata.category(chr(code)) in ("Mn", "Mc")
+    ]
+    # All beyond U+FFFF in one range, whatever it is: single ones would make the search slow.
+    special = re.compile(f"[{SPACELESS}{''.join(one for one in signs if one <= BMP)}{BMP}-{LAST}]")
+    letter = f"[^\\W{SPACELESS}]"
+    every = re.compile(f"[{SPACELESS}]+|{letter}(?:{letter}|[{''.join(signs)}]){{{shortest - 1},}}")
+    return special, every, re.compile(f"[{SPACELESS}]")
+
+
+@cache
+def _stop_words(language: str | None) -> frozenset[str]:
+    try:
+        from bm25s import stopwords
+    except ImportError:
+        raise MissingExtraError("bm25s", "search", "searching by words") from None
+    prefix, english = "STOPWORDS_", {"en": "english", "en_plus": "english_plus"}
+    lists = {name: name.removeprefix(prefix).lower() for name in vars(stopwords) if prefix in name}
+    known = {english.get(own, own): frozenset(getattr(stopwords, n)) for n, own in lists.items()}
+    _check("stop_words", language, sorted(known))
+    return known[language] if language is not None else frozenset()
+
+
+def _check(setting: str, language: str | None, known: list[str]) -> None:
+    if language is not None and language not in known:
+        raise SettingsError(
+            f"{setting} is {language!r}; allowed are none and {', '.join(map(repr, known))}"
+        )
