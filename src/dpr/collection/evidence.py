@@ -9,6 +9,7 @@ blocks of files that are not; what no hash speaks for is taken for lost, however
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import deque
@@ -46,11 +47,12 @@ from dpr.collection.passages import (
     scan_blocks,
 )
 from dpr.collection.vectors import HEADER_BYTES, Stored, row_bytes
-from dpr.errors import CorruptionError
+from dpr.errors import CollectionError, CorruptionError
 from dpr.records import Passage
 
 Mask = npt.NDArray[np.bool_]
 _AT_ONCE = 1 << 22
+_NO_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Files:
@@ -68,6 +70,12 @@ class Files:
             try:
                 self._descriptors[entry.name] = storage.open_file(folder / entry.name)
             except OSError as error:
+                if error.errno in _NO_DAMAGE:
+                    self.close()
+                    raise CollectionError(
+                        f"{folder / entry.name}: cannot be opened: {error.strerror}; that is no "
+                        "damage: check permissions and limits, and repair again"
+                    ) from error
                 self.problems[entry.name] = f"cannot be opened: {error.strerror}"
                 continue
             if problem := self._problem(entry):
