@@ -199,6 +199,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
         CollectionError: another process (or thread) is writing to this collection.
     """
     path = folder / ".lock"
+    new = not path.exists()
     with _step("lock", path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
@@ -214,6 +215,8 @@ def writer_lock(folder: Path) -> Iterator[None]:
                 f"{path}: could not lock: {error.strerror}; choose a folder on a file system that "
                 f"supports locks"
             ) from error
+        if new:  # by it a folder is known to be a collection's, whatever else is in it
+            sync_folder(folder)
         yield
     finally:
         os.close(descriptor)
