@@ -109,6 +109,7 @@ def tune(
     manifest = write_parts(
         folder,
         trying.makers,
+        drop=[INDEX],
         search=lambda search: _kept(search, trying, fusion, said, len(test)),
     )
     return Tuning(trying.choice, tuple(trying.trials), fusion, manifest, tuple(notes))
@@ -131,8 +132,8 @@ def recheck(
             return None
         targets = Targets(**kept["targets"])
         encoder = QuestionEncoder.from_pretrained(names.question)
-        place = Path(kept["questions"])
-        asked, _, _ = _questions(collection, place if place.exists() else None)
+        place = str(kept["questions"])
+        asked, _, _ = _questions(collection, place if place and Path(place).exists() else None)
         test = _Test.of(collection, encoder, asked, targets, tell)
         searcher = Searcher(collection)
         trial = measure(

@@ -1,0 +1,125 @@
+"""Tuning: candidates are measured, the best is kept in the collection, and searched with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpr.collection import Collection, read_manifest, verify
+from dpr.indexes import kinds
+from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
+from dpr.indexes.kinds import Candidate, FlatSettings, NoEffort
+from dpr.pipeline import Pipeline, add, index
+from dpr.pipeline.tuning import KEY, recheck, tune
+from dpr.records import Document, Question, QuestionSet
+from dpr.search.choosing import Targets
+
+pytest.importorskip("faiss")
+WORDS = "river city king queen tale story snow man dog cat paris france rhine danube".split()
+CANDIDATES = (
+    Candidate(FlatSettings(), (NoEffort(),)),
+    Candidate(HNSWSettings(storage="float16"), (HNSWEffort(16), HNSWEffort(400))),
+)
+
+
+def text_of(number: int) -> str:
+    rng = np.random.default_rng(number)
+    return " ".join(rng.choice(WORDS, 12)) + f" {number}."
+
+
+def documents(first: int, last: int) -> list[Document]:
+    return [Document(f"d{n}", text_of(n), f"Tale {n}") for n in range(first, last)]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("tuning") / "tales"
+    index(documents(0, 400), to, model=tiny_model, split="none")
+    add(documents(400, 500), to)
+    return to
+
+
+def asked(count: int = 150) -> QuestionSet:
+    questions = tuple(Question(f"q{n}", f"who is {text_of(n)}") for n in range(count))
+    return QuestionSet("asked", questions, {f"q{n}": {f"d{n}": 1} for n in range(count)})
+
+
+def test_what_is_chosen_is_kept_and_searched_with(folder: Path) -> None:
+    told: list[str] = []
+    # An approximate index is only chosen where exact search takes more memory than is allowed.
+    with Collection.open(folder) as collection:
+        assert len(collection.segments) == 2
+    done = tune(
+        folder, targets=Targets(0.5, k=10), questions=asked(), candidates=CANDIDATES,
+        tell=told.append,
+    )  # fmt: skip
+    assert {trial.index["kind"] for trial in done.trials} == {"flat", "hnsw"}
+    flat = done.trials[0]
+    assert flat.exact and flat.recall == 1.0 and flat.accuracy == 0.0
+    chosen = done.choice.trial
+    assert chosen is not None and chosen.p50 <= 1.1 * min(one.p50 for one in done.trials)
+    kept = read_manifest(folder).search[KEY]
+    assert kept["trial"]["index"] == chosen.index and kept["rows"] == 500
+    assert any("building" in one for one in told) and done.fusion is not None
+    assert read_manifest(folder).search["search"]["fusion"]["method"] == done.fusion.settings.method
+    assert len(read_manifest(folder).segments) == 1 and verify(folder) == []
+
+
+def test_an_index_is_built_loaded_and_equal_to_exact_search_where_it_tries_hard(
+    folder: Path,
+) -> None:
+    hard = (Candidate(HNSWSettings(storage="float16"), (HNSWEffort(500),)),)
+    done = tune(folder, targets=Targets(0.9, k=10), questions=asked(), candidates=hard)
+    assert done.choice.trial is not None and done.choice.trial.index["kind"] == "hnsw"
+    with Pipeline.open(folder, read=False) as pipeline:
+        searcher = pipeline.searcher
+        (group,) = searcher.dense.groups
+        assert group.kind == "hnsw" and not searcher.dense.exact
+        hits = pipeline.search("who is the king", 10, mode="dense")
+    exact = tune(folder, targets=Targets(1.0, k=10), questions=asked(), candidates=CANDIDATES[:1])
+    assert exact.choice.trial is not None and exact.choice.trial.index == {"kind": "flat"}
+    assert not list((folder / "parts").iterdir())[1:]  # the words alone; the index is gone
+    with Pipeline.open(folder, read=False) as pipeline:
+        assert pipeline.searcher.dense.exact
+        assert pipeline.search("who is the king", 10, mode="dense") == hits
+
+
+def test_new_passages_are_found_beside_an_index_and_what_was_wanted_is_checked(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "c"
+    index(documents(0, 200), to, model=tiny_model, split="none")
+    assert recheck(to) is None
+    tune(to, targets=Targets(0.9, latency=60.0, k=5), questions=asked(), candidates=CANDIDATES[1:])
+    add(documents(200, 220), to)
+    with Pipeline.open(to, read=False) as pipeline:
+        assert [group.kind for group in pipeline.searcher.dense.groups] == ["hnsw", "flat"]
+        found = {hit.passage.id for hit in pipeline.search("tale", 220, mode="dense")}
+    assert found == {f"d{n}" for n in range(220)}
+    checked = recheck(to)
+    assert checked is not None and checked[1] == [] and checked[0].recall > 0.9
+
+
+def test_where_nothing_does_it_the_collection_stays(folder: Path) -> None:
+    before = read_manifest(folder)
+    done = tune(
+        folder, targets=Targets(1.0, memory=1, k=10), questions=asked(), candidates=CANDIDATES[:1],
+        weights=False,
+    )  # fmt: skip
+    assert done.choice.trial is None and "No index" in done.choice.why
+    after = read_manifest(folder)
+    assert after.segments == before.segments
+    assert after.search.get(KEY) == before.search.get(KEY)
+
+
+def test_questions_made_from_passages_weigh_nothing(folder: Path) -> None:
+    done = tune(folder, targets=Targets(0.5, k=10), candidates=CANDIDATES[:1])
+    assert done.fusion is None and "made from the passages" in done.notes[0]
+
+
+def test_settings_survive_json() -> None:
+    for candidate in kinds.candidates(100_000, 64):
+        value = kinds.to_json(candidate.settings)
+        assert kinds.settings_from(value) == candidate.settings
