@@ -1,0 +1,171 @@
+"""What approximate indexes have in common: as many rows as asked for, and in a fixed order.
+
+Takes a ``Finder``, which gives rows that are likely to be the best, sometimes too few; gives an
+index that keeps the contract of ``dpr.indexes.index``. Knows nothing of how a finder finds.
+
+With ``refine="vectors"`` a row's score is its inner product in the arithmetic of ``FlatIndex``,
+read from the stored vectors: it depends on query and row alone, and only which rows are found
+depends on the finder. Otherwise scores are the finder's own estimates, from its codes, and the
+stored vectors are never read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr.indexes.index import (
+    Floats,
+    Ids,
+    Mask,
+    Rows,
+    checked_allowed,
+    checked_k,
+    checked_queries,
+)
+from dpr.indexes.ordering import best
+from dpr.indexes.stored import StoredVectors
+
+FEW_ROWS = 4096  # so many allowed rows or fewer are all scored
+QUERIES_AT_ONCE = 1024
+WIDER = (1.0, 4.0, 16.0, math.inf)
+"""What the effort is multiplied by, in turn, for queries for which too few rows were found."""
+
+
+class Effort(Protocol):
+    """How hard to look."""
+
+    @property
+    def candidates(self) -> int:
+        """How many rows are scored again for each query; k where that is more."""
+
+
+E = TypeVar("E", bound=Effort)
+E_in = TypeVar("E_in", bound=Effort, contravariant=True)
+
+
+class Finder(Protocol[E_in]):
+    """What looks for rows.
+
+    Attributes:
+        rows: how many rows there are.
+        bytes: of its files.
+    """
+
+    rows: int
+    bytes: int
+
+    def find(
+        self, queries: Floats, count: int, allowed: Mask | None, effort: E_in, times: float
+    ) -> tuple[Floats, Rows]:
+        """Rows (q, count) that are allowed, in any order, -1 for none; and estimates of their
+        scores. ``times`` multiplies the effort; infinity looks at everything, and then as many
+        rows are found as there are."""
+
+
+class ApproximateIndex(Generic[E]):
+    """Rows from a finder, scored and ordered.
+
+    Args:
+        stored: what the finder was built from; None: scores are the finder's estimates.
+        ids: gives the ids of rows; equal scores are ordered by id, or by row where None.
+
+    Attributes:
+        effort: how hard to look; may be changed at any time.
+    """
+
+    exact = False
+
+    def __init__(
+        self,
+        finder: Finder[E],
+        dim: int,
+        effort: E,
+        stored: StoredVectors | None,
+        ids: Ids | None = None,
+    ) -> None:
+        self.effort = effort
+        self.dim = dim
+        self._finder = finder
+        self._stored = stored
+        self._ids = ids
+
+    def __len__(self) -> int:
+        return self._finder.rows
+
+    @property
+    def bytes(self) -> int:
+        """Of the finder's files, which are mapped or in memory."""
+        return self._finder.bytes
+
+    @property
+    def touched(self) -> int:
+        """Bytes of the stored vectors that searches may read."""
+        return 0 if self._stored is None else self._stored.bytes
+
+    def search(
+        self, queries: npt.NDArray[Any], k: int, allowed: Mask | None = None
+    ) -> tuple[Floats, Rows]:
+        """Rows with large inner products for each query; see ``dpr.indexes.index.Index``.
+
+        Raises:
+            SettingsError: k below 1.
+            InputError: queries of another shape or type, or not finite; a mask of another shape.
+        """
+        k, checked = checked_k(k), checked_queries(queries, self.dim)
+        mask = checked_allowed(allowed, len(self))
+        count = len(self) if mask is None else int(np.count_nonzero(mask))
+        k = min(k, count)
+        scores = np.empty((len(checked), k), np.float32)
+        rows = np.empty((len(checked), k), np.int64)
+        if not k:
+            return scores, rows
+        for first in range(0, len(checked), QUERIES_AT_ONCE):
+            some = slice(first, first + QUERIES_AT_ONCE)
+            scores[some], rows[some] = self._search(checked[some], k, mask, count)
+        return scores, rows
+
+    def _search(
+        self, queries: Floats, k: int, allowed: Mask | None, count: int
+    ) -> tuple[Floats, Rows]:
+        if self._stored is not None and count <= FEW_ROWS:
+            every = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+            rows = np.broadcast_to(every, (len(queries), count))
+            return self._ordered(queries, np.empty(rows.shape, np.float32), rows, k)
+        wanted = k if self._stored is None else min(max(k, self.effort.candidates), count)
+        # Among few allowed rows, as many as usual have to be met.
+        times = len(self) / count
+        scores = np.full((len(queries), wanted), -np.inf, np.float32)
+        rows = np.full((len(queries), wanted), -1, np.int64)
+        short = np.arange(len(queries))
+        for wider in WIDER:
+            found = self._finder.find(queries[short], wanted, allowed, self.effort, times * wider)
+            scores[short], rows[short] = found
+            short = short[(rows[short] >= 0).sum(axis=1) < k]
+            if not len(short):
+                break
+        return self._ordered(queries, scores, rows, k)
+
+    def _ordered(self, queries: Floats, scores: Floats, rows: Rows, k: int) -> tuple[Floats, Rows]:
+        which, columns = np.nonzero(rows >= 0)
+        flat = rows[which, columns]
+        if self._stored is None:
+            values = scores[which, columns]
+        else:
+            values = self._rescored(queries, which, flat, self._stored)
+        places = best(which, flat, values, len(queries), k, self._ids)
+        shape = (len(queries), k)
+        return values[places].reshape(shape), flat[places].reshape(shape)
+
+    @staticmethod
+    def _rescored(
+        queries: Floats, which: npt.NDArray[np.int64], rows: Rows, stored: StoredVectors
+    ) -> Floats:
+        # In the order of rows, so that a stored row is read once however many queries found it.
+        order = np.argsort(rows, kind="stable")
+        values = np.empty(len(rows), np.float32)
+        values[order] = stored.exact(queries, which[order], rows[order])
+        return values

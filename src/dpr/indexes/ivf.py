@@ -1,0 +1,322 @@
+"""Cells of short codes (IVF), by faiss: a scan of the codes in the cells nearest to a query.
+
+Takes stored vectors; gives a finder that probes cells. Codes take an eighth of the vectors' memory
+or less. Knows nothing of how what is found is scored again by the stored vectors.
+
+A vector is turned to the axes along which vectors vary most, cut to the first ``dims`` of them, and
+put into the cell of the nearest centroid; its rest is kept as a code. Codes of a cell are scanned
+by tables in registers (fast scan: André, Kermarrec & Le Scouarnec 2015), 32 rows at a time:
+"rabitq" keeps the sign of each number, and more bits if wanted (Gao & Long 2024; Gao et al. 2025);
+"pq" one of 16 prototypes for each group of numbers (Jégou, Douze & Schmid 2011). A second, longer
+code of each row, one of 256 prototypes for each of smaller groups, may order the best candidates
+again.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from dpr.errors import SettingsError
+from dpr.indexes.axes import other_side, principal, rotated, weighted
+from dpr.indexes.coarse import ROWS_A_CELL, STEP_ROWS, assigner, centroids, prober, sample
+from dpr.indexes.faiss_files import chunks, library, read, selector
+from dpr.indexes.index import Bench, Floats, Mask, Progress, Rows
+from dpr.indexes.stored import StoredVectors
+
+Code = Literal["rabitq", "pq"]
+Refine = Literal["none", "codes", "vectors"]
+
+PART_ROWS = 1 << 20  # a build that goes on does at most so many rows again
+TRAINING_ROWS = 1 << 16  # for axes and codes
+PROTOTYPE_ROWS = 1 << 14
+NAME = "ivf.faiss"
+_BITS = {"rabitq": tuple(range(1, 9)), "pq": (1, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class IVFSettings:
+    """How to build.
+
+    Attributes:
+        cells: how many; about four times the root of the number of rows is usual.
+        dims: how many principal axes are kept; 0: as many as the vectors have.
+        code: what is scanned: "rabitq", or "pq" with four bits for every 4 / ``bits`` numbers.
+        bits: of the scanned code for each number; 1 to 8 for rabitq, 1 or 2 for pq.
+        refine: what orders the candidates again: codes of a byte for every two numbers (with pq
+            only), the stored vectors, or nothing.
+        seed: of the sample, the k-means and the rotation.
+
+    Raises:
+        SettingsError: a value outside what is allowed.
+    """
+
+    cells: int = 4096
+    dims: int = 0
+    code: Code = "rabitq"
+    bits: int = 1
+    refine: Refine = "vectors"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.code not in get_args(Code) or self.refine not in get_args(Refine):
+            raise SettingsError(
+                f"code={self.code!r}, refine={self.refine!r}; allowed are the codes "
+                f"{', '.join(get_args(Code))} and the refinements {', '.join(get_args(Refine))}"
+            )
+        if type(self.bits) is not int or self.bits not in _BITS[self.code]:
+            raise SettingsError(
+                f"bits={self.bits!r}; allowed for {self.code} are "
+                f"{', '.join(map(str, _BITS[self.code]))}"
+            )
+        if self.refine == "codes" and self.code != "pq":
+            raise SettingsError(
+                "refine='codes' goes with code='pq' only; give more bits to code='rabitq' instead"
+            )
+        whole = all(type(value) is int for value in (self.cells, self.dims, self.seed))
+        if not whole or not 1 <= self.cells <= 1 << 20 or self.dims < 0 or self.seed < 0:
+            raise SettingsError(
+                f"cells={self.cells!r}, dims={self.dims!r}, seed={self.seed!r}; allowed are whole "
+                f"numbers: 1 to {1 << 20} cells, dims and seed of 0 or more"
+            )
+
+    def bytes(self, rows: int, dim: int) -> int:
+        """What an index of so many rows will take, about."""
+        dims = self.dims or dim
+        code = dims * self.bits / 8
+        if self.code == "rabitq":
+            code += 8 if self.bits == 1 else 20
+        refined = dims / 2 if self.refine == "codes" else 0
+        prototypes = (16 if self.code == "pq" else 0) + (256 if refined else 0)
+        cells = self.cells * (4 * dims + 16 * code)  # the last block of a cell is half empty
+        return int(rows * (code + refined + 8) + cells + 4 * dims * (dim + prototypes))
+
+
+@dataclass(frozen=True, slots=True)
+class IVFEffort:
+    """How hard to look.
+
+    Attributes:
+        probes: how many cells are scanned; all where that is more.
+        candidates: how many rows are scored again; k where that is more.
+
+    Raises:
+        SettingsError: a value outside what is allowed.
+    """
+
+    probes: int = 32
+    candidates: int = 0
+
+    def __post_init__(self) -> None:
+        whole = type(self.probes) is int and type(self.candidates) is int
+        if not whole or not (1 <= self.probes <= 1 << 20 and 0 <= self.candidates <= 1 << 20):
+            raise SettingsError(
+                f"probes={self.probes!r}, candidates={self.candidates!r}; allowed are whole "
+                f"numbers up to {1 << 20}, one probe or more"
+            )
+
+
+class IVFFinder:
+    """Probes cells; see ``dpr.indexes.approximate.Finder``."""
+
+    def __init__(self, path: Path) -> None:
+        self._faiss = library()
+        self._index = read(path)
+        self._parts = _Parts(self._index)
+        self._prober = self._faiss.downcast_index(self._parts.cells.quantizer)
+        self._all_cells = threading.Lock()
+        self.rows = int(self._index.ntotal)
+        self.bytes = path.stat().st_size
+
+    def find(
+        self, queries: Floats, count: int, allowed: Mask | None, effort: IVFEffort, times: float
+    ) -> tuple[Floats, Rows]:
+        """Rows (q, count), -1 for none, and their scores by the codes."""
+        cells = int(self._parts.cells.nlist)
+        probes = cells if math.isinf(times) else min(cells, math.ceil(effort.probes * times))
+        chosen, _bits = selector(allowed)
+        search = self._faiss.SearchParametersIVF(nprobe=probes, sel=chosen)
+        graph = hasattr(self._prober, "hnsw")
+        if graph:
+            search.quantizer_params = self._faiss.SearchParametersHNSW(efSearch=2 * probes)
+        if self._parts.codes is not None:
+            factor = max(effort.candidates, count) / count
+            search = self._faiss.IndexRefineSearchParameters(
+                k_factor=factor, base_index_params=search
+            )
+        whole = self._faiss.SearchParametersPreTransform(index_params=search)
+        found: tuple[Floats, Rows]
+        if not graph or 4 * probes < cells:
+            found = self._index.search(queries, count, params=whole)
+            return found
+        # A graph may miss a cell; what it is made of does not, and is as quick for many.
+        with self._all_cells:
+            self._parts.cells.quantizer = self._prober.storage
+            try:
+                found = self._index.search(queries, count, params=whole)
+            finally:
+                self._parts.cells.quantizer = self._prober
+        return found
+
+
+class _Parts:
+    """The parts of an index: the cells, and the codes that order candidates again, or None."""
+
+    def __init__(self, index: Any) -> None:
+        faiss = library()
+        self.whole = index
+        self.inner = faiss.downcast_index(index.index)
+        self.codes = self.refined = None
+        self.cells = self.inner
+        if hasattr(self.inner, "refine_index"):
+            self.refined = self.inner
+            self.cells = faiss.downcast_index(self.inner.base_index)
+            self.codes = faiss.downcast_index(self.inner.refine_index)
+
+    def join(self, other: _Parts) -> None:
+        """Puts the rows of another index behind those of this one."""
+        first = int(self.whole.ntotal)
+        self.cells.merge_from(other.cells, first)
+        if self.codes is not None and self.refined is not None:
+            self.codes.merge_from(other.codes, 0)
+            self.refined.ntotal = self.cells.ntotal
+        self.whole.ntotal = self.cells.ntotal
+
+
+def build(
+    settings: IVFSettings, stored: StoredVectors, bench: Bench, progress: Progress | None = None
+) -> str:
+    """Builds the index; returns the name under which the bench keeps it.
+
+    Axes, cells and codes are trained first and kept; then parts of ``PART_ROWS`` rows; then all of
+    them together. Another run goes on from what was kept.
+
+    Raises:
+        MissingExtraError: faiss is not installed.
+        SettingsError: more dims than the vectors have.
+        InputError: a vector that is not finite.
+    """
+    if bench.kept(NAME) is not None:
+        return NAME
+    path = bench.kept("ivf-trained.faiss")
+    if path is None:
+        path = bench.keep("ivf-trained.faiss", chunks(_trained(settings, stored, progress)))
+    starts = range(0, len(stored), PART_ROWS)
+    paths = []
+    for first in starts:
+        name = f"ivf-rows-{first}.faiss"
+        part = bench.kept(name)
+        if part is None:
+            index = read(path, mapped=False)
+            _fill(index, stored, first, progress)
+            if len(starts) == 1:
+                bench.keep(NAME, chunks(index))
+                return NAME
+            part = bench.keep(name, chunks(index))
+            del index
+        paths.append(part)
+    whole = read(paths[0], mapped=False)
+    for number, part in enumerate(paths[1:], 1):
+        _Parts(whole).join(_Parts(read(part, mapped=False)))
+        if progress is not None:
+            progress("joining", number + 1, len(paths))
+    bench.keep(NAME, chunks(whole))
+    return NAME
+
+
+def _trained(settings: IVFSettings, stored: StoredVectors, progress: Progress | None) -> Any:
+    """An index without rows."""
+    faiss = library()
+    dims = settings.dims or stored.dim
+    if dims > stored.dim:
+        raise SettingsError(
+            f"dims is {dims}; the vectors have {stored.dim} numbers: give at most so many, or 0"
+        )
+    if settings.code == "pq":
+        dims -= dims % (4 // settings.bits)
+    if not dims:
+        raise SettingsError(
+            f"vectors of {stored.dim} numbers are too short for a pq of {settings.bits} bits a "
+            f"number, which codes {4 // settings.bits} numbers together; choose code='rabitq'"
+        )
+    stored.longest()  # refuses what is not finite
+    axes, energies = principal(sample(stored, TRAINING_ROWS, settings.seed), dims)
+    if settings.code == "rabitq":
+        axes = rotated(axes, settings.seed)
+    else:
+        axes = weighted(axes, energies, 2)
+    turn = faiss.LinearTransform(stored.dim, len(axes), False)
+    faiss.copy_array_to_vector(axes.ravel(), turn.A)
+    turn.is_trained = True
+    count = max(TRAINING_ROWS, settings.cells * ROWS_A_CELL)
+    rows = sample(stored, count, settings.seed, other_side(axes))
+    middles = centroids(rows, min(settings.cells, len(rows)), settings.seed, progress)
+    some = rows[:: max(1, len(rows) // TRAINING_ROWS)]
+    if len(some) < 256:
+        some = np.resize(some, (256, len(axes)))  # faiss wants one for each prototype
+    index = cells = _cells(settings, middles)
+    with _assigning(cells, middles):
+        cells.train(some)
+    if settings.refine == "codes":
+        codes = faiss.IndexPQ(len(axes), max(1, len(axes) // 2), 8, faiss.METRIC_INNER_PRODUCT)
+        _quicken(codes.pq.cp, 256)
+        codes.train(some)
+        index = faiss.IndexRefine(cells, codes)
+    return faiss.IndexPreTransform(turn, index)
+
+
+def _cells(settings: IVFSettings, middles: Floats) -> Any:
+    faiss = library()
+    cells, dims = middles.shape
+    probing, metric = prober(middles), faiss.METRIC_INNER_PRODUCT
+    if settings.code == "rabitq":
+        return faiss.IndexIVFRaBitQFastScan(probing, dims, cells, metric, 32, True, settings.bits)
+    groups = max(1, dims * settings.bits // 4)
+    index = faiss.IndexIVFPQFastScan(probing, dims, cells, groups, 4, metric)
+    index.by_residual = True
+    _quicken(index.pq.cp, 16)
+    return index
+
+
+def _quicken(clustering: Any, prototypes: int) -> None:
+    """Hundreds of small clusterings: more rounds or rows change little, and take long."""
+    clustering.niter = 10
+    clustering.min_points_per_centroid = 1
+    clustering.max_points_per_centroid = PROTOTYPE_ROWS // prototypes
+
+
+def _fill(index: Any, stored: StoredVectors, first: int, progress: Progress | None) -> None:
+    """Adds the rows of one part."""
+    faiss = library()
+    parts = _Parts(index)
+    cells = parts.cells
+    turn = faiss.downcast_VectorTransform(index.chain.at(0))
+    axes = other_side(faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in))
+    last = min(first + PART_ROWS, len(stored))
+    middles = cells.quantizer.reconstruct_n(0, cells.nlist)
+    with _assigning(cells, middles):
+        for start in range(first, last, STEP_ROWS):
+            end = min(start + STEP_ROWS, last)
+            for _, values in stored.values(start, end):
+                parts.inner.add(values @ axes.T)
+            if progress is not None:
+                progress("codes", end, len(stored))
+    index.ntotal = cells.ntotal
+
+
+@contextmanager
+def _assigning(cells: Any, middles: Floats) -> Iterator[None]:
+    """Within it rows go to the nearest cell; outside, queries to those of the largest products."""
+    probing, near = cells.quantizer, assigner(middles)
+    cells.quantizer = near
+    try:
+        yield
+    finally:
+        cells.quantizer = probing

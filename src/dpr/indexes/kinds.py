@@ -1,0 +1,196 @@
+"""All kinds of index in one place: their settings as records and as JSON, built, loaded, and tried.
+
+Takes settings and files' paths; gives indexes that keep the contract of ``dpr.indexes.index``.
+Settings say how an index is built, and belong with its files; effort says how hard a search looks,
+and may be changed at any time. Knows nothing of collections or of what is good enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dpr.errors import SettingsError
+from dpr.indexes import binary, hnsw, ivf
+from dpr.indexes.approximate import ApproximateIndex
+from dpr.indexes.binary import BinaryEffort, BinarySettings
+from dpr.indexes.flat import FlatIndex
+from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
+from dpr.indexes.index import Bench, Ids, Index, Progress
+from dpr.indexes.ivf import IVFEffort, IVFSettings
+from dpr.indexes.stored import StoredVectors
+
+
+@dataclass(frozen=True, slots=True)
+class FlatSettings:
+    """Exact search without files of its own."""
+
+    def bytes(self, rows: int, dim: int) -> int:
+        """What an index of so many rows will take."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class NoEffort:
+    """Exact search always looks at everything."""
+
+
+IndexSettings = FlatSettings | HNSWSettings | IVFSettings | BinarySettings
+SearchEffort = NoEffort | HNSWEffort | IVFEffort | BinaryEffort
+
+SETTINGS: dict[str, type[IndexSettings]] = {
+    "flat": FlatSettings,
+    "hnsw": HNSWSettings,
+    "ivf": IVFSettings,
+    "binary": BinarySettings,
+}
+EFFORTS: dict[str, type[SearchEffort]] = {
+    "flat": NoEffort,
+    "hnsw": HNSWEffort,
+    "ivf": IVFEffort,
+    "binary": BinaryEffort,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Settings worth trying, and efforts worth trying with them, in ascending cost."""
+
+    settings: IndexSettings
+    efforts: tuple[SearchEffort, ...]
+
+
+def kind_of(record: IndexSettings | SearchEffort) -> str:
+    """The name of a record's kind."""
+    table: Mapping[str, type] = SETTINGS if type(record) in SETTINGS.values() else EFFORTS
+    return next(name for name, made in table.items() if type(record) is made)
+
+
+def to_json(record: IndexSettings | SearchEffort) -> dict[str, Any]:
+    """Plain JSON values, the kind among them."""
+    return {"kind": kind_of(record), **asdict(record)}
+
+
+def settings_from(given: object) -> IndexSettings:
+    """The settings that ``to_json`` gave.
+
+    Raises:
+        SettingsError: an unknown kind or key, or a value outside what is allowed.
+    """
+    made: IndexSettings = _made(SETTINGS, given, "settings of an index")
+    return made
+
+
+def effort_from(given: object) -> SearchEffort:
+    """The effort that ``to_json`` gave.
+
+    Raises:
+        SettingsError: an unknown kind or key, or a value outside what is allowed.
+    """
+    made: SearchEffort = _made(EFFORTS, given, "effort of a search")
+    return made
+
+
+def _made(table: Mapping[str, Callable[..., Any]], given: object, what: str) -> Any:
+    if not isinstance(given, dict) or given.get("kind") not in table:
+        raise SettingsError(
+            f"the {what} is {given!r:.200}; allowed are objects with a kind of {', '.join(table)}"
+        )
+    values = {key: value for key, value in given.items() if key != "kind"}
+    try:
+        return table[given["kind"]](**values)
+    except TypeError:
+        known = ", ".join(asdict(table[given["kind"]]())) or "none"
+        raise SettingsError(
+            f"the {what} has the keys {', '.join(map(str, values))}; allowed for "
+            f"{given['kind']} are: {known}"
+        ) from None
+
+
+def build(
+    settings: IndexSettings, stored: StoredVectors, bench: Bench, progress: Progress | None = None
+) -> tuple[str, ...]:
+    """Builds an index of these vectors, going on from what the bench kept.
+
+    Returns:
+        The names of its files, as the bench keeps them; the bench's other files are not needed any
+        more.
+
+    Raises:
+        MissingExtraError: faiss is not installed.
+        SettingsError: settings that do not fit the vectors.
+        InputError: a vector that is not finite.
+    """
+    if isinstance(settings, HNSWSettings):
+        return (hnsw.build(settings, stored, bench, progress),)
+    if isinstance(settings, IVFSettings):
+        return (ivf.build(settings, stored, bench, progress),)
+    if isinstance(settings, BinarySettings):
+        return (binary.build(settings, stored, bench, progress),)
+    return ()
+
+
+def load(
+    settings: IndexSettings,
+    files: Mapping[str, Path],
+    stored: StoredVectors,
+    effort: SearchEffort | None = None,
+    ids: Ids | None = None,
+) -> Index:
+    """An index that was built with these settings.
+
+    Args:
+        files: by the names that ``build`` gave; their lengths and hashes were verified.
+        effort: None: the kind's usual one.
+        ids: gives the ids of rows; equal scores are ordered by id.
+
+    Raises:
+        MissingExtraError: faiss is not installed.
+        SettingsError: an effort for another kind.
+        CollectionError: a file that is no such index.
+    """
+    if effort is not None and kind_of(effort) != kind_of(settings):
+        raise SettingsError(
+            f"an effort for {kind_of(effort)} was given for an index of kind {kind_of(settings)}; "
+            f"give one for {kind_of(settings)}"
+        )
+    if isinstance(settings, FlatSettings):
+        return FlatIndex(stored, ids)
+    refined = None if getattr(settings, "refine", "vectors") != "vectors" else stored
+    if isinstance(settings, HNSWSettings):
+        assert effort is None or isinstance(effort, HNSWEffort)
+        graph = hnsw.HNSWFinder(files[hnsw.NAME])
+        return ApproximateIndex(graph, stored.dim, effort or HNSWEffort(), refined, ids)
+    if isinstance(settings, IVFSettings):
+        assert effort is None or isinstance(effort, IVFEffort)
+        cells = ivf.IVFFinder(files[ivf.NAME])
+        return ApproximateIndex(cells, stored.dim, effort or IVFEffort(), refined, ids)
+    assert effort is None or isinstance(effort, BinaryEffort)
+    codes = binary.BinaryFinder(files[binary.NAME], stored.dim)
+    return ApproximateIndex(codes, stored.dim, effort or BinaryEffort(), refined, ids)
+
+
+def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
+    """What is worth trying for so many rows, from little memory to much."""
+    cells = min(max(16, 2 ** round(math.log2(4 * math.sqrt(rows)))), 1 << 16, max(1, rows // 32))
+    probes = [count for count in (4, 8, 16, 32, 64, 128, 256, 512, 1024) if count <= cells]
+    found = [
+        Candidate(FlatSettings(), (NoEffort(),)),
+        Candidate(
+            BinarySettings(), tuple(BinaryEffort(count) for count in (500, 1000, 2000, 5000))
+        ),
+        Candidate(
+            IVFSettings(cells, code="rabitq", bits=1, refine="vectors"),
+            tuple(IVFEffort(count, some) for count in probes for some in (300, 1000)),
+        ),
+        Candidate(
+            IVFSettings(cells, dims=dim - dim % 4, code="pq", bits=1, refine="codes"),
+            tuple(IVFEffort(count, some) for count in probes for some in (300, 1000)),
+        ),
+    ]
+    breadths = tuple(HNSWEffort(breadth) for breadth in (50, 100, 200, 400, 800, 1600))
+    found += [Candidate(HNSWSettings(storage=storage), breadths) for storage in ("int8", "float16")]
+    return tuple(found)
