@@ -103,18 +103,27 @@ def _scores(asked: Asked) -> dict[str, float]:
 
 def _shape(asked: Asked) -> dict[str, Any]:
     hits = [hit_shape(hit) for hit in asked.hits]
-    return {"id": asked.question.id, "question": asked.question.text, "hits": hits}
+    about = {"id": asked.question.id, "question": asked.question.text}
+    return {**about, "version": asked.version, "hits": hits}
 
 
 def hit_shape(hit: Hit) -> dict[str, Any]:
-    """A hit as plain JSON values; ``start`` and ``end`` are character offsets in the document."""
+    """A hit as plain JSON values: ``start`` and ``end`` are character offsets in the document; a
+    score or rank that there is none of is None."""
     passage = hit.passage
-    names = ("id", "title", "section", "text", "source", "start", "end")
-    shape: dict[str, Any] = {name: getattr(passage, name) for name in names}
-    if passage.metadata:
-        shape["metadata"] = dict(passage.metadata)
-    shape["score"] = hit.score
-    for name in ("dense_score", "dense_rank", "bm25_score", "bm25_rank"):
-        if getattr(hit, name) is not None:
-            shape[name] = getattr(hit, name)
-    return shape
+    return {
+        "id": passage.id,
+        "document": passage.document or passage.id,
+        "title": passage.title,
+        "section": passage.section,
+        "text": passage.text,
+        "source": passage.source,
+        "start": passage.start,
+        "end": passage.end,
+        "metadata": dict(passage.metadata),
+        "score": hit.score,
+        "dense_score": hit.dense_score,
+        "dense_rank": hit.dense_rank,
+        "bm25_score": hit.bm25_score,
+        "bm25_rank": hit.bm25_rank,
+    }

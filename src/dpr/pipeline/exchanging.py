@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from dpr.collection import BuildSettings, Manifest, build_collection
@@ -94,8 +95,10 @@ def import_vectors(
         matched = MatchedVectors(
             table, Declared(question.fingerprint, question.dim, context), build.shard_size, extra
         )
+        entries = matched.entries(read_entries(source, {}, reading, cut, "0", met))
+        first = list(islice(entries, 1))  # what does not fit from the start leaves no folder
         manifest = build_collection(
-            matched.entries(read_entries(source, {}, reading, cut, "0", met)),
+            chain(first, entries),
             matched,
             os.fspath(to),
             build,
