@@ -117,6 +117,7 @@ class Workplace:
                 return current
             journal = None
         if current and not anew:
+            self.tidy()
             raise CollectionError(
                 f"{self.folder}: is a complete collection of {current.rows} passages already; give "
                 "another folder, add to it (dpr add), or overwrite it (--overwrite, or "
