@@ -4,13 +4,18 @@ change a collection, and what a collection holds, read in every way there is.
 A document is a function of its name and edition, and its vectors of its texts, so that a reader in
 another process can tell right from wrong. ``RELIABILITY=full`` asks for the sizes of the figures in
 docs/reliability.md (``make reliability``).
+
+Run as a program it runs a command and may be killed:
+``python scenarios.py COMMAND FOLDER LOG STEP PAUSE``.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +35,7 @@ from dpr.collection import (
     read_manifest,
     remove_documents,
     repair,
+    storage,
     write_parts,
 )
 from dpr.collection.parts import Bench
@@ -294,3 +300,41 @@ def report(line: str) -> None:
 def some(items: Iterable[Any], stride: int) -> list[Any]:
     """All where figures are asked for, else every so many."""
     return list(items)[:: 1 if FULL else stride]
+
+
+class LoggingEncoder(HashEncoder):
+    """Writes a byte to a file before each shard, so that a kill does not hide how many there were;
+    and takes a while over each."""
+
+    def __init__(self, log: Path, pause: float) -> None:
+        super().__init__(pause=pause)
+        self._log = log
+
+    def encode(self, passages: Sequence[Passage]) -> Any:
+        with self._log.open("ab") as file:
+            file.write(b".")
+        return super().encode(passages)
+
+
+def main(name: str, folder: str, log: str, step: str, pause: str) -> None:
+    """Runs a command; kills itself before a step (0: never), or takes a while over each step."""
+    done = 0
+
+    def before(what: str, path: Path) -> None:
+        nonlocal done
+        done += 1
+        if done == int(step):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(float(pause))
+
+    command = next(one for one in commands() if one.name == name)
+    encoder = LoggingEncoder(Path(log), float(pause) * 3)
+    storage.before = before
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    command.run(Path(folder), encoder)
+    sys.stdout.write(f"{done}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
