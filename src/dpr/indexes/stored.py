@@ -75,7 +75,7 @@ class StoredVectors:
         self.kind = kinds.pop()
         self.dim = int(dims.pop())
         self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
-        self.tensors = [_tensor(_numbers(part)) for part in self.parts]
+        self.tensors = [tensor_of(_numbers(part)) for part in self.parts]
         self._longest = longest
         self._guard = guard
         if not len(self):
@@ -153,7 +153,7 @@ class StoredVectors:
         part = self.parts[number]
         if isinstance(part, Int8Vectors):
             buffer.copy_(self.tensors[number][some])
-            values: Floats = buffer.mul_(_tensor(part.scales[some, None])).numpy()
+            values: Floats = buffer.mul_(tensor_of(part.scales[some, None])).numpy()
             return values
         if self.kind == "float32":
             return part[some]
@@ -174,7 +174,8 @@ def _kind(part: Part) -> str:
     return "int8 without scales" if part.dtype == np.int8 else str(part.dtype)
 
 
-def _tensor(part: npt.NDArray[Any]) -> torch.Tensor:
+def tensor_of(part: npt.NDArray[Any]) -> torch.Tensor:
+    """The same memory as a tensor, for reading."""
     with warnings.catch_warnings():
         # Read-only memory maps make torch warn of writing, which never happens here.
         warnings.simplefilter("ignore", UserWarning)
