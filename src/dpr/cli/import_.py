@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr.cli import terminal
-from dpr.cli.index import (
+from dpr.cli.options import Json, OnError, ReaderPlace
+from dpr.cli.progress import bar, count_passages
+from dpr.cli.sources import (
     Format,
     IdColumn,
     Malformed,
@@ -28,10 +30,9 @@ from dpr.cli.index import (
     Tower,
     VectorType,
 )
-from dpr.cli.options import Json, OnError, ReaderPlace
-from dpr.cli.progress import bar, count_passages
 
 if TYPE_CHECKING:
+    from dpr.corpus import SourceSettings, SplitSettings
     from dpr.pipeline.exchanging import Imported
     from dpr.shipped import ModelNames
 
@@ -87,10 +88,10 @@ def import_vectors(
 ) -> None:
     """Make a collection of passages whose vectors were encoded elsewhere.
 
-    Say whose vectors they are: --model, or --question-encoder with or without --context-encoder.
-    Some vectors are compared with what the context encoder gives, and documents that are added
-    later are encoded by it. The original DPR's pickles go through [bold]dpr convert --vectors[/]
-    first. If it is interrupted, run the same command again: it goes on where it stopped.
+    Say whose they are: --model, or --question-encoder with or without --context-encoder. Some are
+    compared with what the context encoder gives, and it encodes documents that are added later.
+    The original DPR's pickles go through [bold]dpr convert --vectors[/] first. If it is
+    interrupted, run the same command again: it goes on where it stopped.
 
     [bold]Examples[/]
 
@@ -103,31 +104,39 @@ def import_vectors(
     from dpr.corpus import SourceSettings, SplitSettings
     from dpr.interchange.vectors_in import VectorSettings
 
-    reading = SourceSettings(
-        format=format.value,
-        id_column=id_column,
-        text_column=text_column,
-        title_column=title_column,
-        on_error=on_error.value,
-    )
+    columns = (id_column, text_column, title_column)
+    reading = SourceSettings(format.value, *columns, on_error=on_error.value)
     cut, began = SplitSettings.parse(split), time.monotonic()
-    with bar("passages", lambda: count_passages(source, reading, cut)) as progress:
-        from dpr.pipeline.exchanging import import_vectors as import_all
-
-        made = import_all(
-            source,
-            vectors,
-            to,
-            model=_model(model, question_encoder, context_encoder, reader),
-            ids=ids or (),
-            files=VectorSettings(vector_id_column, vector_column, id_prefix),
-            extra="skip" if skip_extra else "raise",
-            split=cut,
-            reading=reading,
-            build=BuildSettings(dtype.value, shard_size, overwrite),
-            progress=progress,
-        )
+    made = _make(
+        source,
+        vectors,
+        to,
+        model=_model(model, question_encoder, context_encoder, reader),
+        ids=ids or (),
+        files=VectorSettings(vector_id_column, vector_column, id_prefix),
+        extra="skip" if skip_extra else "raise",
+        split=cut,
+        reading=reading,
+        build=BuildSettings(dtype.value, shard_size, overwrite),
+    )
     _show(made, to, time.monotonic() - began, as_json)
+
+
+def _make(
+    source: str,
+    vectors: list[str],
+    to: Path,
+    *,
+    reading: SourceSettings,
+    split: SplitSettings,
+    **settings: Any,
+) -> Imported:
+    with bar("passages", lambda: count_passages(source, reading, split)) as progress:
+        from dpr.pipeline.exchanging import import_vectors as make
+
+        return make(
+            source, vectors, to, split=split, reading=reading, progress=progress, **settings
+        )
 
 
 def _model(

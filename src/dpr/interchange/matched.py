@@ -97,6 +97,7 @@ class MatchedVectors:
             )
         self._vectors, self._declared, self._extra = vectors, declared, extra
         self.dim, self.compared, self.left_over = vectors.dim, 0, 0
+        self.question_fingerprint = declared.question_fingerprint
         self._sample = ""
         self._table = self._read_ids() if vectors.has_ids else None
         self._given: deque[int] = deque(maxlen=shard_size)  # the builder takes shard after shard

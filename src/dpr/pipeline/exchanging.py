@@ -59,9 +59,7 @@ def import_vectors(
     words: WordsSettings | None = _WORDS,
     progress: Callable[[int], None] | None = None,
 ) -> Imported:
-    """Makes a collection of passages whose vectors there are already; none is encoded.
-
-    If it is interrupted, the same call goes on where it stopped.
+    """Makes a collection of passages whose vectors there are already; an interrupted one goes on.
 
     Args:
         source: of the passages, as for ``index``.
@@ -69,9 +67,9 @@ def import_vectors(
             or patterns such as ``vectors/*.npy``.
         to: the folder of the collection.
         model: whose vectors they are: a model's name or folder, or ``ModelNames``. Its context
-            encoder is compared with some of them and is then what documents added later are encoded
-            by. ``ModelNames(question, context="")`` names the question encoder alone: nothing can
-            be compared, and no documents can be added.
+            encoder is compared with some of them, and encodes documents that are added later.
+            ``ModelNames(question, context="")`` names the question encoder alone: nothing can be
+            compared, and no documents be added.
         ids: of NumPy files, the ids of their rows; see ``VectorFiles``. Without them the vectors
             are those of the passages in order.
         files: how the files are read: the names of columns, a prefix of ids.
@@ -81,20 +79,16 @@ def import_vectors(
 
     Raises:
         InputError: a passage without a vector, a vector without a passage, an id that comes twice,
-            a vector that is none; names file and row.
+            a vector that is none.
         MismatchError: the vectors are not the model's.
         SettingsError, CheckpointError, CollectionError: as for ``index``.
     """
     cut = SplitSettings.parse(split) if isinstance(split, str) else split
     reading, build = reading or SourceSettings(), build or BuildSettings()
-    names, met = model_names(model), Reading()
-    question = QuestionEncoder.from_pretrained(names.question)
-    context = ContextEncoder.from_pretrained(names.context) if names.context else None
+    met = Reading()
     table = VectorFiles(vectors, ids, files, scratch=Path(to).absolute().parent)
     try:
-        matched = MatchedVectors(
-            table, Declared(question.fingerprint, question.dim, context), build.shard_size, extra
-        )
+        matched = MatchedVectors(table, _declared(model), build.shard_size, extra)
         entries = matched.entries(read_entries(source, {}, reading, cut, "0", met))
         first = list(islice(entries, 1))  # what does not fit from the start leaves no folder
         manifest = build_collection(
@@ -102,14 +96,22 @@ def import_vectors(
             matched,
             os.fspath(to),
             build,
-            question_fingerprint=question.fingerprint,
-            made_from={
-                "model": lasting(model if isinstance(model, ModelNames) else os.fspath(model)),
-                "sources": [described(source, reading, cut)],
-            },
+            question_fingerprint=matched.question_fingerprint,
+            made_from={"model": _lasting(model), "sources": [described(source, reading, cut)]},
             progress=progress,
             makers=[WordsMaker(words)] if words else [],
         )
     finally:
         table.close()
     return Imported(manifest, met.problems, matched.left_over, matched.compared)
+
+
+def _lasting(model: Model) -> str | dict[str, str]:
+    return lasting(model if isinstance(model, ModelNames) else os.fspath(model))
+
+
+def _declared(model: Model) -> Declared:
+    names = model_names(model)
+    question = QuestionEncoder.from_pretrained(names.question)
+    context = ContextEncoder.from_pretrained(names.context) if names.context else None
+    return Declared(question.fingerprint, question.dim, context)
