@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,15 +21,13 @@ from dpr.collection.segment import SegmentReader
 from dpr.encoding import QuestionEncoder, Vectors
 from dpr.errors import InputError
 from dpr.evaluation.matching import Matcher
-from dpr.fusion import FusionSettings, gather
-from dpr.fusion.fuse import Ranked
-from dpr.fusion.tuning import DENSE, NDCG, Tuned, default_grid
-from dpr.fusion.tuning import tune as tune_fusion
+from dpr.fusion.tuning import Tuned
 from dpr.indexes import kinds
 from dpr.indexes.flat import FlatIndex
 from dpr.indexes.index import Index, Rows
 from dpr.indexes.kinds import FlatSettings, IndexSettings
 from dpr.pipeline.models import Model, made_with, model_names
+from dpr.pipeline.weighing import mode_of, weigh
 from dpr.questions import read_question_set
 from dpr.questions.pseudo import pseudo_questions
 from dpr.records import Question, QuestionSet
@@ -38,7 +35,7 @@ from dpr.search.choosing import Choice, Targets, Trial, choose, meets, to_keep
 from dpr.search.dense import stored_vectors
 from dpr.search.parts import INDEX, IndexMaker, WordsMaker, words_settings
 from dpr.search.searcher import Searcher
-from dpr.search.settings import Mode, SearchSettings
+from dpr.search.settings import SearchSettings
 from dpr.search.trying import latencies, measure
 
 QUESTIONS = 500
@@ -104,7 +101,11 @@ def tune(
         test = _Test.of(collection, encoder, asked, wanted, tell)
         # Questions made from passages repeat their words, and would weigh words too much.
         real = questions is not None
-        fusion = _weights(collection, test, tell) if weights and real else None
+        fusion = None
+        if weights and real:
+            tell("weighing dense search and BM25")
+            texts = [question.text for question in test.questions]
+            fusion = weigh(collection, texts, test.queries, test.judged)
     trying = _Trying(test, wanted, candidates, tell)
     manifest = write_parts(
         folder,
@@ -348,50 +349,16 @@ def _maker(settings: IndexSettings, tell: Tell) -> IndexMaker:
     return IndexMaker(settings, lambda segment: stored_vectors([segment]), progress)
 
 
-def _weights(collection: Collection, test: _Test, tell: Tell) -> Tuned | None:
-    """How both ways of searching are weighed best; None where that cannot be told."""
-    known = [n for n, judged in enumerate(test.judged) if any(g > 0 for g in judged.values())]
-    if len(known) < 50 or words_settings(collection) is None:
-        return None
-    tell("weighing dense search and BM25")
-    searcher = Searcher(collection)
-    depth = FusionSettings().depth
-    scores, rows = searcher.dense.search(test.queries[known], depth, collection.live)
-    texts = [test.questions[number].text for number in known]
-    by_words = searcher.words.search(texts, depth)
-    found = []
-    for place, number in enumerate(known):
-        found.append(
-            gather(
-                Ranked(rows[place], scores[place]),
-                Ranked(by_words[place][1], by_words[place][0]),
-                partial(searcher.dense.scores, test.queries[number]),
-                partial(searcher.words.scores, texts[place]),
-                depth,
-            )
-        )
-    return tune_fusion(found, [test.judged[n] for n in known], default_grid(found, depth))
-
-
 def _kept(
     search: dict[str, Any], trying: _Trying, fusion: Tuned | None, questions: str, count: int
 ) -> dict[str, Any]:
     """What the collection keeps."""
     settings = SearchSettings.kept(search)
     if fusion is not None:
-        settings = replace(settings, fusion=fusion.settings, mode=_mode(fusion))
+        settings = replace(settings, fusion=fusion.settings, mode=mode_of(fusion))
     trial = trying.choice.trial
     if trial is not None:
         settings = replace(settings, effort=trial.effort)
         search = {**search, KEY: to_keep(trying.targets, trial, trying.rows, questions)}
         search[KEY]["count"] = count
     return settings.to_keep(search)
-
-
-def _mode(fusion: Tuned) -> Mode:
-    """Where fusing gains nothing that can be told from chance it stays, since it loses nothing
-    either; unless one part alone is better."""
-    losing = [one.other for one in fusion.comparisons if one.measure == NDCG and one.high < 0]
-    if losing:
-        return "dense" if losing[0] == DENSE else "bm25"
-    return "hybrid"
