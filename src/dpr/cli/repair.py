@@ -68,7 +68,7 @@ def _lines(report: Repaired, dry_run: bool) -> list[str]:
     if not report.findings:
         return [f"version {report.manifest.version} is whole; nothing was changed"]
     lines = [
-        f"the {one.part.kind} of segment {one.segment} cannot be kept; make it again as it was made"
+        f"the {one.part.kind} of segment {one.segment} cannot be kept: `dpr tune` makes it again"
         for one in report.parts
     ]
     for one in report.documents[:SHOWN]:
