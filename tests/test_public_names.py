@@ -21,6 +21,19 @@ NAMES = [
     "Pipeline",
     "index",
     "open",
+    # how it is changed
+    "Changed",
+    "add",
+    "compact",
+    "remove",
+    "sync",
+    "verify",
+    # how it is searched
+    "BM25Settings",
+    "Filters",
+    "FusionSettings",
+    "SearchSettings",
+    "WordsSettings",
     # how good it is
     "EvaluationSettings",
     "evaluate",
@@ -56,6 +69,7 @@ NAMES = [
     "MissingExtraError",
     "SettingsError",
     # documents to passages
+    "DuplicateSettings",
     "SourceSettings",
     "SplitSettings",
     "read_documents",
@@ -167,6 +181,8 @@ def test_import_dpr_is_light() -> None:
     ("name", "loaded"),
     [
         ("Passage", set()),
+        ("Filters", set()),
+        ("DuplicateSettings", set()),
         ("InputError", set()),
         ("SplitSettings", set()),
         ("read_documents", set()),

@@ -24,8 +24,10 @@ def check_hits(hits: list[dict[str, Any]]) -> None:
     assert hits
     for hit in hits:
         assert set(hit) == {
-            *("id", "title", "section", "text", "score", "source", "start", "end"),
+            *("id", "document", "title", "section", "text", "source", "start", "end", "metadata"),
+            *("score", "dense_score", "dense_rank", "bm25_score", "bm25_rank"),
         }
+        assert hit["document"] == hit["id"].partition("#")[0]
         document = DOCUMENTS[hit["id"].partition("#")[0]]
         assert document[hit["start"] : hit["end"]] == hit["text"]
     scores = [hit["score"] for hit in hits]

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from dpr.cli import progress
-from dpr.cli.index import Format, VectorType
 from dpr.cli.progress import count_passages
+from dpr.cli.sources import Format, VectorType, words_settings
 from dpr.collection import BuildSettings, Collection
-from dpr.corpus import SourceSettings, SplitSettings
+from dpr.collection.manifest import DTYPES
+from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
 from dpr.corpus.settings import FORMATS
+from dpr.indexes.words import WordsSettings
 from dpr.shipped import DEFAULT
 
 from .conftest import Run
@@ -30,7 +32,9 @@ def test_the_options_are_those_of_the_library() -> None:
     assert parameters["dtype"].default == BuildSettings().dtype
     assert parameters["split"].default == str(SplitSettings())
     assert parameters["model"].default == DEFAULT
-    assert {one.value for one in VectorType} == {"float16", "float32"}
+    assert {one.value for one in VectorType} == set(DTYPES)
+    assert words_settings(parameters["words"].default) == WordsSettings()
+    assert DuplicateSettings.parse(parameters["duplicates"].default) is None
 
 
 def test_what_was_skipped_is_counted_and_listed(run: Run, model: Path, tmp_path: Path) -> None:

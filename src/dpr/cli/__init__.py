@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from dpr.cli.add import add
 from dpr.cli.ask import ask
+from dpr.cli.compact import compact
 from dpr.cli.convert import convert
 from dpr.cli.demo import demo
 from dpr.cli.evaluate import evaluate
@@ -19,10 +21,12 @@ from dpr.cli.export import export
 from dpr.cli.import_ import import_vectors
 from dpr.cli.index import index
 from dpr.cli.info import info
+from dpr.cli.remove import remove
 from dpr.cli.repair import repair
 from dpr.cli.report import report
 from dpr.cli.running import Commands
 from dpr.cli.search import search
+from dpr.cli.sync import sync
 from dpr.cli.train import train
 from dpr.cli.tune import tune
 from dpr.cli.verify import verify
@@ -68,6 +72,10 @@ app.command(rich_help_panel="Documents and questions")(index)
 app.command(rich_help_panel="Documents and questions")(ask)
 app.command(rich_help_panel="Documents and questions")(search)
 app.command(rich_help_panel="Documents and questions")(demo)
+app.command(rich_help_panel="What a collection holds")(sync)
+app.command(rich_help_panel="What a collection holds")(add)
+app.command(rich_help_panel="What a collection holds")(remove)
+app.command(rich_help_panel="What a collection holds")(compact)
 app.command("import", rich_help_panel="Vectors from and to elsewhere")(import_vectors)
 app.command(rich_help_panel="Vectors from and to elsewhere")(export)
 app.command(rich_help_panel="How good it is")(evaluate)

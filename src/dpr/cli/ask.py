@@ -36,6 +36,9 @@ def ask(
             help="Give no answer below this score.",
         ),
     ] = None,
+    mode: asking.SearchMode = asking.Mode.auto,
+    where: asking.Where = None,
+    per_document: asking.PerDocument = None,
     model: Model = None,
     reader: ReaderPlace = None,
     batch: asking.Batch = 64,
@@ -45,7 +48,8 @@ def ask(
 
     With --json: one object a line, in the order of the questions:
     {"id", "question", "answers": [{"text", "score", "passage_id", "start", "end", ...}],
-    "hits": [...]}; start and end are character offsets in the passage. No answer: an empty list.
+    "version", "hits": [...]}; start and end are character offsets in the passage. No answer: an
+    empty list. Hits are as [bold]dpr search[/] gives them.
 
     [bold]Examples[/]
 
@@ -53,11 +57,14 @@ def ask(
 
       dpr ask docs.dpr --questions questions.txt --json > answers.jsonl
 
+      dpr ask docs.dpr "Who wrote the parser?" --where 'year>=1990' --per-document 1
+
       echo "Who wrote the parser?" | dpr ask docs.dpr
 
       dpr ask docs.dpr
     """
     asking.check_question(question, questions)
+    narrowed = asking.narrowed(mode, where, per_document)
     from dpr.pipeline import Pipeline
 
     given = {"passages": passages, "no_answer_below": no_answer_below}
@@ -66,7 +73,7 @@ def ask(
     with Pipeline.open(collection, model=model, reader=reader, settings=settings) as pipeline:
 
         def answering(many: Sequence[Question]) -> list[Asked]:
-            found = pipeline.ask_many(many, depth)
+            found = pipeline.ask_many(many, depth, **narrowed)
             return [replace(asked, hits=asked.hits[:k]) for asked in found]
 
         asking.run(answering, question, questions, batch=batch, as_json=as_json, answers=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +20,22 @@ from dpr.cli.shapes import asked_shape
 from dpr.cli.show import show_asked
 from dpr.corpus.lines import open_bytes
 from dpr.errors import InputError
+from dpr.filters import parse_filters
 from dpr.questions import batches, read_questions
 from dpr.records import Asked, Question
+
+if TYPE_CHECKING:
+    from dpr.pipeline.asking import Narrowed
+
+
+class Mode(StrEnum):
+    """How passages are searched for; see ``dpr.search.settings``."""
+
+    auto = "auto"
+    dense = "dense"
+    bm25 = "bm25"
+    hybrid = "hybrid"
+
 
 QuestionText = Annotated[
     str | None, typer.Argument(metavar="QUESTION", help="Leave out to be prompted, or to pipe.")
@@ -38,6 +53,26 @@ Batch = Annotated[
     typer.Option(min=1, help="Questions at once from a file or pipe; 1 gives each answer at once."),
 ]
 K = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to find.")]
+SearchMode = Annotated[
+    Mode,
+    typer.Option(
+        "--mode",
+        help="By vectors (dense), by words (bm25), or by both (hybrid); auto: as the collection "
+        "keeps it.",
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COND",
+        help="Only what satisfies it, such as 'source~manual/*', 'lang=en|de', 'year>=1990', "
+        "'draft!=true'. Repeatable; all must hold.",
+    ),
+]
+PerDocument = Annotated[
+    int | None,
+    typer.Option(min=1, show_default="any number", help="Passages of one document at most."),
+]
 Answering = Callable[[Sequence[Question]], list[Asked]]
 
 
@@ -51,6 +86,12 @@ def check_question(question: str | None, file: Path | None) -> None:
         raise InputError("no such file; give a file with a question a line", source=str(file))
 
 
+def narrowed(mode: Mode, where: list[str] | None, per_document: int | None) -> Narrowed:
+    """How the search differs from the usual, checked before any model is loaded."""
+    filters = parse_filters(where or ())
+    return {"mode": mode.value, "where": filters or None, "per_document": per_document}
+
+
 def run(
     answering: Answering,
     question: str | None,
@@ -60,24 +101,30 @@ def run(
     as_json: bool,
     answers: bool,
 ) -> None:
-    """Answers one question, those of a file or pipe, or those typed at a prompt."""
-    several = question is None
+    """Answers one question, those of a file or pipe, or those typed at a prompt, and shows what
+    came of it."""
+    shown = 0
+    for asked in answered(answering, question, file, batch):
+        if as_json:
+            terminal.json_line(asked_shape(asked, answers=answers))
+            continue
+        new = asked.version != shown
+        show_asked(terminal.out(), asked, answers=answers, name=question is None, version=new)
+        shown = asked.version
 
-    def show(questions: Sequence[Question]) -> None:
-        for asked in answering(questions):
-            if as_json:
-                terminal.json_line(asked_shape(asked, answers=answers))
-            else:
-                show_asked(terminal.out(), asked, answers=answers, name=several)
 
+def answered(
+    answering: Answering, question: str | None, file: Path | None, batch: int
+) -> Iterator[Asked]:
+    """The same, as it comes."""
     if question is not None:
-        show([Question("1", question)])
+        yield from answering([Question("1", question)])
     elif file is None and sys.stdin.isatty():
         for typed in _prompted():
-            show([typed])
+            yield from answering([typed])
     else:
         for questions in batches(_streamed(file), batch):
-            show(questions)
+            yield from answering(questions)
 
 
 def _streamed(file: Path | None) -> Iterator[Question]:

@@ -6,73 +6,40 @@ Takes what a person typed, gives it to ``dpr.pipeline.index``. Knows nothing of 
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dpr.cli import terminal
 from dpr.cli.options import Json, OnError, ReaderPlace
 from dpr.cli.progress import bar, count_passages
+from dpr.cli.sources import (
+    Duplicates,
+    Format,
+    IdColumn,
+    Malformed,
+    MetadataColumns,
+    ModelName,
+    Overwrite,
+    ShardSize,
+    Source,
+    SourceFormat,
+    Split,
+    StoredAs,
+    TextColumn,
+    TitleColumn,
+    To,
+    Tower,
+    VectorType,
+    Words,
+    problems_shape,
+    words_settings,
+)
 
 if TYPE_CHECKING:
-    from dpr.collection import BuildSettings
-    from dpr.corpus import SourceSettings, SplitSettings
     from dpr.pipeline import Indexed
     from dpr.shipped import ModelNames
-
-
-class Format(StrEnum):
-    """Of a source; see ``dpr.corpus``."""
-
-    auto = "auto"
-    files = "files"
-    psgs = "psgs"
-    jsonl = "jsonl"
-    beir = "beir"
-    csv = "csv"
-    tsv = "tsv"
-    parquet = "parquet"
-    squad = "squad"
-    pydoc = "pydoc"
-
-
-class VectorType(StrEnum):
-    """How vectors are stored."""
-
-    float16 = "float16"
-    float32 = "float32"
-
-
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="A folder, a file, a table (.tsv, .csv, .jsonl, .parquet), a BEIR folder, a SQuAD "
-        "file, or the word [bold]pydoc[/].",
-    ),
-]
-To = Annotated[Path, typer.Option(metavar="DIR", help="The folder that becomes a collection.")]
-ModelName = Annotated[
-    str, typer.Option(help="A model of the package, or a folder that training made.")
-]
-Tower = Annotated[
-    str | None, typer.Option(metavar="PLACE", help="In place of --model: a folder or hub id.")
-]
-Split = Annotated[
-    str, typer.Option(help="words:N, sentences:N or paragraphs:N (N words at most), or none.")
-]
-SourceFormat = Annotated[Format, typer.Option(help="What the source is.")]
-IdColumn = Annotated[str | None, typer.Option(help="Of a table: the ids.")]
-TextColumn = Annotated[str | None, typer.Option(help="Of a table: the texts.")]
-TitleColumn = Annotated[str | None, typer.Option(help="Of a table: the titles.")]
-Malformed = Annotated[
-    OnError, typer.Option(help="At a malformed document: stop, or skip and list it.")
-]
-StoredAs = Annotated[VectorType, typer.Option(help="How vectors are stored.")]
-ShardSize = Annotated[int, typer.Option(min=1, help="Passages that a kill may cost at most.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a collection that is there.")]
 
 
 def index(
@@ -87,15 +54,19 @@ def index(
     id_column: IdColumn = None,
     text_column: TextColumn = None,
     title_column: TitleColumn = None,
+    metadata_column: MetadataColumns = None,
     on_error: Malformed = OnError.stop,
+    duplicates: Duplicates = "keep",
+    words: Words = "english",
     dtype: StoredAs = VectorType.float16,
     shard_size: ShardSize = 2048,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a collection of documents: passages and their vectors in one folder.
+    """Make a collection of documents: passages, their vectors and their words in one folder.
 
-    If it is interrupted, run the same command again: it goes on where it stopped.
+    [bold]dpr sync[/] brings it up to date later. If it is interrupted, run the same command again:
+    it goes on where it stopped.
 
     [bold]Examples[/]
 
@@ -103,23 +74,31 @@ def index(
 
       dpr index corpus.jsonl --to c.dpr --text-column body --on-error skip
 
+      dpr index books.csv --to books.dpr --metadata-column year --duplicates drop-near
+
       dpr index psgs_w100.tsv --to wiki.dpr --split none --model runs/retriever/best
     """
     from dpr.collection import BuildSettings
-    from dpr.corpus import SourceSettings, SplitSettings
+    from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
 
-    reading = SourceSettings(
-        format=format.value,
-        id_column=id_column,
-        text_column=text_column,
-        title_column=title_column,
-        on_error=on_error.value,
-    )
     cut = SplitSettings.parse(split)
-    build = BuildSettings(dtype.value, shard_size, overwrite)
-    chosen = _model(model, question_encoder, context_encoder, reader)
+    settings: dict[str, Any] = {
+        "split": cut,
+        "reading": SourceSettings(
+            format=format.value,
+            id_column=id_column,
+            text_column=text_column,
+            title_column=title_column,
+            on_error=on_error.value,
+            metadata_columns=tuple(metadata_column or ()),
+        ),
+        "build": BuildSettings(dtype.value, shard_size, overwrite),
+        "duplicates": DuplicateSettings.parse(duplicates),
+        "words": words_settings(words),
+        "model": _model(model, question_encoder, context_encoder, reader),
+    }
     began = time.monotonic()
-    made = _make(source, to, chosen, cut, reading, build)
+    made = _make(source, to, settings)
     summary = _summary(made, to, time.monotonic() - began)
     if as_json:
         terminal.json_line(summary)
@@ -127,27 +106,15 @@ def index(
         _show(made, summary)
 
 
-def _make(
-    source: str,
-    to: Path,
-    model: str | ModelNames,
-    split: SplitSettings,
-    reading: SourceSettings,
-    build: BuildSettings,
-) -> Indexed:
+def _make(source: str, to: Path, settings: dict[str, Any]) -> Indexed:
     from dpr.pipeline import index as make
 
+    def count() -> int | None:
+        return count_passages(source, settings["reading"], settings["split"])
+
     try:
-        with bar("passages", lambda: count_passages(source, reading, split)) as progress:
-            return make(
-                source,
-                to,
-                model=model,
-                split=split,
-                reading=reading,
-                build=build,
-                progress=progress,
-            )
+        with bar("passages", count) as progress:
+            return make(source, to, progress=progress, **settings)
     except KeyboardInterrupt:
         terminal.note("what is done is kept; run the same command again to go on")
         raise
@@ -169,18 +136,22 @@ def _model(
 
 
 def _summary(made: Indexed, to: Path, seconds: float) -> dict[str, Any]:
-    manifest, problems = made.manifest, made.problems
+    manifest, duplicates = made.manifest, made.duplicates
     return {
         "path": str(to),
+        "version": manifest.version,
+        "documents": made.documents,
         "passages": manifest.rows,
         "dim": manifest.dim,
         "dtype": manifest.dtype,
-        "bytes": sum(file.bytes for segment in manifest.segments for file in segment.files),
+        "bytes": manifest.size,
         "seconds": round(seconds, 3),
-        "skipped": problems.count,
-        "skipped_items": [{"source": one.source, "reason": one.reason} for one in problems.items],
-        "ignored": problems.ignored,
-        "ignored_items": problems.ignored_items,
+        **problems_shape(made.problems),
+        "duplicates": duplicates.exact + duplicates.near,
+        "duplicate_items": [
+            {"id": identifier, "of": one.of, "similarity": one.similarity, "exact": one.exact}
+            for identifier, one in duplicates.items
+        ],
         "truncated": made.truncated,
         "max_length": manifest.encoder_settings.get("max_length"),
     }
@@ -192,8 +163,9 @@ def _show(made: Indexed, summary: dict[str, Any]) -> None:
         f"{summary['dtype']} numbers, {terminal.size(summary['bytes'])}, "
         f"in {terminal.duration(summary['seconds'])}"
     )
-    if text := made.problems.summary():
-        terminal.line(text)
+    for text in (made.problems.summary(), made.duplicates.summary()):
+        if text:
+            terminal.line(text)
     if summary["truncated"]:
         terminal.line(
             f"of {summary['truncated']:,} passages only the first {summary['max_length']} tokens "

@@ -25,16 +25,28 @@ def info(
     folder: Annotated[
         str, typer.Argument(metavar="DIR", help="A collection, a model folder, or a model's name.")
     ],
+    documents: Annotated[
+        bool, typer.Option("--documents", help="List the documents of a collection.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show what a collection or a model folder is made of.
+
+    Of a collection: its version, its segments with what is deleted in them and what was made of
+    them for searching, its sources, how it is searched. With --documents --json the documents come
+    as {"id", "source", "passages", "origin"}, origin being the number of their source in made_from.
 
     [bold]Examples[/]
 
       dpr info docs.dpr
 
+      dpr info docs.dpr --documents
+
       dpr info runs/retriever/best --json
     """
+    if documents:
+        _list(folder, as_json)
+        return
     facts = _model(folder) or _collection(folder)
     if as_json:
         terminal.json_line(facts)
@@ -58,6 +70,23 @@ def _collection(folder: str) -> dict[str, Any]:
     from dpr.collection import describe
 
     return {"kind": "collection"} | describe(folder)
+
+
+def _list(folder: str, as_json: bool) -> None:
+    """The documents of a collection; one whose passages lie in several places comes once."""
+    from dpr.collection import Collection
+
+    found: dict[str, dict[str, Any]] = {}
+    with Collection.open(folder) as collection:
+        for one in collection.documents():
+            new = {"id": one.id, "source": one.source, "passages": 0, "origin": one.origin}
+            found.setdefault(one.id, new)["passages"] += one.rows
+        facts = _collection(folder)
+    if as_json:
+        terminal.json_line(facts | {"documents": list(found.values())})
+        return
+    for item in found.values():
+        terminal.line(terminal.document(item["id"], item["source"], item["passages"]))
 
 
 def _model(name: str) -> dict[str, Any] | None:
@@ -121,6 +150,9 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(value, f"{name} · ")
         elif key == "bytes":
             yield f"{prefix}size", terminal.size(value)
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            for number, item in enumerate(value):
+                yield from _flat(item, f"{name} {number} · ")
         elif isinstance(value, list):
             yield name, ", ".join(map(str, value))
         elif isinstance(value, bool):

@@ -12,8 +12,8 @@ import typer
 
 from dpr.cli import terminal
 from dpr.cli.evaluate import Regex, show, telling
-from dpr.cli.index import ModelName, Source, Split
 from dpr.cli.options import Json
+from dpr.cli.sources import ModelName, Source, Split
 
 Questions = Annotated[
     Path | None,

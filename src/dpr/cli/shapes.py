@@ -1,7 +1,8 @@
 """The JSON that ``search``, ``ask`` and ``demo`` give: records to plain dictionaries.
 
 Offsets are in characters: a hit's ``start`` and ``end`` into its source document, an answer's into
-the passage, its ``document_start`` and ``document_end`` into the source document.
+the passage, its ``document_start`` and ``document_end`` into the source document. What hits are is
+said in ``dpr.interchange.hits``.
 """
 
 from __future__ import annotations
@@ -9,21 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from dpr.records import Asked, Hit
-
-
-def hit_shape(hit: Hit) -> dict[str, Any]:
-    passage = hit.passage
-    return {
-        "id": passage.id,
-        "title": passage.title,
-        "section": passage.section,
-        "text": passage.text,
-        "score": hit.score,
-        "source": passage.source,
-        "start": passage.start,
-        "end": passage.end,
-    }
+from dpr.interchange.hits import hit_shape
+from dpr.records import Asked
 
 
 def asked_shape(asked: Asked, *, answers: bool) -> dict[str, Any]:
@@ -31,4 +19,4 @@ def asked_shape(asked: Asked, *, answers: bool) -> dict[str, Any]:
     shape: dict[str, Any] = {"id": asked.question.id, "question": asked.question.text}
     if answers:
         shape["answers"] = [asdict(answer) for answer in asked.answers]
-    return shape | {"hits": [hit_shape(hit) for hit in asked.hits]}
+    return shape | {"version": asked.version, "hits": [hit_shape(hit) for hit in asked.hits]}

@@ -20,8 +20,15 @@ ANSWER, OTHER = "bold reverse green", "underline"
 NO_ANSWER = "no answer"
 
 
-def show_asked(console: Console, asked: Asked, *, answers: bool, name: bool) -> None:
-    """A question's answers and hits; ``name`` where several questions follow each other."""
+def show_asked(
+    console: Console, asked: Asked, *, answers: bool, name: bool, version: bool = False
+) -> None:
+    """A question's answers and hits.
+
+    Args:
+        name: several questions follow each other.
+        version: also say which version of the collection was asked.
+    """
     if name:
         console.print(Text(clean(asked.question.text), style="bold cyan"), soft_wrap=True)
         console.print()
@@ -33,6 +40,8 @@ def show_asked(console: Console, asked: Asked, *, answers: bool, name: bool) -> 
         _hit(console, rank, hit, here, best, ROOM if here or not answers else GLANCE)
     if not asked.hits:
         console.print("no passages")
+    if version and asked.version:
+        console.print(Text(f"version {asked.version} of the collection", style="dim"))
 
 
 def _answers(console: Console, answers: Sequence[Answer]) -> None:
@@ -49,11 +58,35 @@ def _hit(
 ) -> None:
     passage = hit.passage
     head = Text(f"{rank:>2}  ", style="bold") + Text(heading(passage), style="bold")
-    details = "  ".join(part for part in (one_line(passage.source), f"{hit.score:.2f}") if part)
+    details = "  ".join(part for part in (one_line(passage.source), scores(hit)) if part)
     console.print(head + Text(f"  {details}", style="dim"), soft_wrap=True)
+    if facts := facts_of(passage):
+        console.print(Text(f"    {facts}", style="dim"), soft_wrap=True)
     marked = mark(passage.text, answers, best, room, plain=not coloured(console))
     indented(console, marked)
     console.print()
+
+
+def scores(hit: Hit) -> str:
+    """What a hit is ranked by; where that came from two scores, also these, with their ranks."""
+    both = hit.dense_score is not None and hit.bm25_score is not None
+    parts = [("dense", hit.dense_score, hit.dense_rank), ("bm25", hit.bm25_score, hit.bm25_rank)]
+    told = [
+        f"{name} {score:.2f}" + (f" (#{rank})" if rank else "")
+        for name, score, rank in parts
+        if both and score is not None
+    ]
+    return "  ".join([f"{hit.score:.2f}", *told])
+
+
+def facts_of(passage: Passage) -> str:
+    """The metadata, and the document where neither heading nor source name it."""
+    facts = {name: str(value) for name, value in passage.metadata.items()}
+    document = passage.document or passage.id
+    if passage.title and not passage.source.endswith(document):
+        facts = {"document": document} | facts
+    text = one_line(" · ".join(f"{name}: {value}" for name, value in facts.items()))
+    return text if len(text) <= GLANCE else text[: GLANCE - 1].rstrip() + "…"
 
 
 def indented(console: Console, text: Text) -> None:

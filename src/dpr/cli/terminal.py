@@ -77,3 +77,9 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def document(identifier: str, source: str, passages: int) -> str:
+    """A document of a collection, as one line."""
+    count = "1 passage" if passages == 1 else f"{passages:,} passages"
+    return "  ".join(part for part in (identifier, count, source) if part)

@@ -39,8 +39,12 @@ class Indexed:
 
     Attributes:
         added, removed: passages.
-        encoded: of those added, for how many vectors had to be made.
+        encoded: of those added, for how many vectors had to be made; those that an interrupted
+            call had encoded already do not count.
         documents: how many were new or changed.
+        replaced: how many of these took the place of earlier ones.
+        gone: how many documents are no longer there.
+        unchanged: how many of the source's documents were as they are.
     """
 
     manifest: Manifest
@@ -50,6 +54,9 @@ class Indexed:
     removed: int = 0
     encoded: int = 0
     documents: int = 0
+    replaced: int = 0
+    gone: int = 0
+    unchanged: int = 0
 
     @property
     def truncated(self) -> int:

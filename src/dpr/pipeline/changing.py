@@ -7,16 +7,21 @@ Wires corpus, encoder and collection together and holds no logic of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from dataclasses import replace as replace_fields
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from dpr.collection import (
     Changed,
     Collection,
     Entry,
+    StoredDocument,
     add_documents,
+    named,
     remove_documents,
     small_segments,
 )
@@ -24,16 +29,18 @@ from dpr.collection import compact as compact_segments
 from dpr.collection.copying import Reusing
 from dpr.corpus import SourceSettings, SplitSettings
 from dpr.encoding import ContextEncoder
-from dpr.errors import CollectionError, InputError
+from dpr.errors import CollectionError, InputError, SettingsError
 from dpr.filters import Filters
 from dpr.pipeline.building import Indexed, Telling, index, is_collection
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.pipeline.passages import Reading, Source, described, read_entries
-from dpr.search.masks import documents_chosen
+from dpr.search.masks import Masks
 from dpr.search.parts import WordsMaker, words_settings
 from dpr.shipped import DEFAULT
 
 Folder = str | os.PathLike[str]
+Again = SourceSettings | Mapping[str, Any] | None
+"""How a source is read: all settings, or some of them by name in place of those it had before."""
 
 
 def add(
@@ -41,7 +48,7 @@ def add(
     to: Folder,
     *,
     split: str | SplitSettings | None = None,
-    reading: SourceSettings | None = None,
+    reading: Again = None,
     model: Model | None = None,
     replace: bool = False,
     shard_size: int = 2048,
@@ -56,7 +63,7 @@ def add(
         source: as ``index`` takes it.
         to: the folder of a collection.
         split, reading: as for ``index``; by default as the source was read before, or as the
-            collection's first source was split.
+            collection's first source was split. A mapping replaces only the fields it names.
         model: where the collection's model is now, if it moved.
         replace: documents also replace those of other sources that have the same ids.
         progress: called with the number of passages done so far.
@@ -75,7 +82,7 @@ def sync(
     to: Folder,
     *,
     split: str | SplitSettings | None = None,
-    reading: SourceSettings | None = None,
+    reading: Again = None,
     model: Model | None = None,
     replace: bool = False,
     shard_size: int = 2048,
@@ -93,7 +100,7 @@ def sync(
             to,
             model=model or DEFAULT,
             split=split or "words:100",
-            reading=reading,
+            reading=_settings(None, reading),
             progress=progress,
         )
     return _Update(source, to, split, reading, replace).run(
@@ -113,28 +120,50 @@ def remove(
         InputError: there is no such document, or none would be left; nothing is removed then.
         SettingsError: neither ids nor filters, or a filter on sections.
     """
+    gone = to_remove(folder, ids, where=where)
+    return remove_documents(os.fspath(folder), named(one.id for one in gone))
+
+
+def to_remove(
+    folder: Folder,
+    ids: Iterable[str] = (),
+    *,
+    where: Filters | None = None,
+) -> list[StoredDocument]:
+    """The documents that ``remove`` would remove; raises as it does."""
     wanted = set(ids)
     if not wanted and not where:
         raise InputError("nothing to remove: give ids of documents, or filters")
     if where and where.of_sections:
-        raise InputError("documents are removed as a whole; filter by something else than sections")
+        raise SettingsError(
+            "documents are removed as a whole; filter by something else than sections"
+        )
+    found: dict[str, StoredDocument] = {}
     with Collection.open(os.fspath(folder)) as collection:
-        missing = wanted - {one.id for one in collection.documents()}
-    if missing:
-        shown = ", ".join(map(ascii, sorted(missing)[:5])) + (", ..." if len(missing) > 5 else "")
+        chosen = wanted | _satisfying(collection, where) if where else wanted
+        for one in collection.documents():
+            if one.id in chosen:
+                rows = found[one.id].rows if one.id in found else 0
+                found[one.id] = replace_fields(one, rows=one.rows + rows)
+    if missing := sorted(wanted - set(found)):
+        shown = ", ".join(map(ascii, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise InputError(
             f"{folder}: has no document {shown}; nothing was removed. `dpr info DIR --documents` "
             "lists them"
         )
+    return list(found.values())
 
-    def chosen(table: Any) -> Any:
-        mask = documents_chosen(table, where) if where else None
-        if wanted:
-            own = np.array([name in wanted for name in table["document"].to_pylist()], np.bool_)
-            mask = own if mask is None else mask | own
-        return mask
 
-    return remove_documents(os.fspath(folder), chosen)
+def _satisfying(collection: Collection, where: Filters) -> set[str]:
+    """Ids of the documents that satisfy filters, and are there still."""
+    rows = Masks(collection).allowed(where)
+    assert rows is not None
+    found: set[str] = set()
+    for segment, start in zip(collection.segments, collection.starts, strict=False):
+        table, own = segment.documents, rows[start : start + segment.rows]
+        some = np.add.reduceat(own, table["first"].to_numpy(), dtype=np.int64) > 0
+        found.update(table["document"].filter(pa.array(some)).to_pylist())
+    return found
 
 
 def compact(folder: Folder, progress: Callable[[int], None] | None = None) -> Changed:
@@ -158,7 +187,7 @@ class _Update:
         source: Source,
         to: Folder,
         split: str | SplitSettings | None,
-        reading: SourceSettings | None,
+        reading: Again,
         replace: bool,
     ) -> None:
         self.source, self.folder, self.replace = source, os.fspath(to), replace
@@ -166,18 +195,20 @@ class _Update:
         with Collection.open(self.folder) as collection:
             self.made_from = dict(collection.manifest.made_from)
             sources = list(self.made_from.get("sources", []))
-            asked = described(source, reading or SourceSettings(), SplitSettings())
+            asked = described(source, SourceSettings(), SplitSettings())
             number = _number(sources, asked)
             first = sources[0] if sources else {}
             there = sources[number] if number < len(sources) else {}
             cut = split or there.get("split") or first.get("split") or "words:100"
             self.cut = SplitSettings.parse(cut) if isinstance(cut, str) else cut
-            self.reading = reading or _settings(there.get("reading"))
+            self.reading = _settings(there.get("reading"), reading)
             entry = described(source, self.reading, self.cut)
             # Passages are cut otherwise than before: every document counts as changed.
             same = there == entry
             self.made_from["sources"] = [*sources[:number], entry, *sources[number + 1 :]]
             self.origin = str(number)
+            self.replaced: set[str] = set()
+            self.gone: list[str] = []
             self.known: dict[str, str] = {}
             self.others: dict[str, str] = {}
             for one in collection.documents():
@@ -213,14 +244,18 @@ class _Update:
         manifest = changed.manifest
         if small := small_segments(manifest):
             manifest = compact_segments(self.folder, which=small, makers=makers).manifest
+        met = self.met
         return Indexed(
             manifest,
-            self.met.problems,
-            self.met.duplicates,
+            met.problems,
+            met.duplicates,
             changed.added,
             changed.removed,
             encoder.encoded,
-            self.met.changed,
+            met.changed,
+            replaced=len(self.replaced),
+            gone=len(self.gone),
+            unchanged=len(met.seen) - met.changed,
         )
 
     def _entries(self) -> Iterator[Entry]:
@@ -236,14 +271,17 @@ class _Update:
                     "(--replace, or replace=True), or remove the other first",
                     source=entry.passage.source,
                 )
+            if document in self.known or document in self.others:
+                self.replaced.add(document)
             yield entry
 
     def _gone(self, remove: bool) -> Iterator[str]:
         """What is no longer there; read when all entries were."""
         met = self.met
-        yield from (
+        self.gone = [
             one for one in self.known if one not in met.seen and (remove or one in met.emptied)
-        )
+        ]
+        yield from self.gone
 
 
 def _number(sources: list[dict[str, Any]], entry: dict[str, Any]) -> int:
@@ -255,13 +293,15 @@ def _number(sources: list[dict[str, Any]], entry: dict[str, Any]) -> int:
     return len(sources)
 
 
-def _settings(reading: dict[str, Any] | None) -> SourceSettings:
-    """How a source was read before."""
-    if not reading:
-        return SourceSettings()
+def _settings(before: dict[str, Any] | None, given: Again) -> SourceSettings:
+    """How a source is read: as is given, and what that does not say as before."""
+    if isinstance(given, SourceSettings):
+        return given
+    names = [field.name for field in fields(SourceSettings)]
+    if unknown := sorted(set(given or {}) - set(names)):
+        raise SettingsError(f"unknown reading settings {unknown}; allowed: {', '.join(names)}")
     try:
-        return SourceSettings(
-            **{**reading, "metadata_columns": tuple(reading.get("metadata_columns", ()))}
-        )
+        settings = SourceSettings(**(before or {}))
     except (TypeError, ValueError) as error:
-        raise CollectionError(f"its manifest says of a source {reading}: {error}") from error
+        raise CollectionError(f"its manifest says of a source {before}: {error}") from error
+    return replace_fields(settings, **(given or {}))
