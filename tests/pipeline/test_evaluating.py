@@ -76,6 +76,25 @@ def test_reading_is_at_each_depth_what_asking_gives(folder: Path) -> None:
         assert one.f1.value > 0  # else it would show nothing
 
 
+def test_the_parts_of_hybrid_search_beside_it(folder: Path) -> None:
+    found = evaluate([folder, "dense"], ASKED, baseline="bm25", settings=SETTINGS)
+    hybrid, dense, bm25 = found.systems
+    assert [one.settings["mode"] for one in found.systems] == ["hybrid", "dense", "bm25"]
+    assert dense.reading is None
+    alone = {}
+    for mode in ("dense", "hybrid"):
+        evaluated = evaluate([folder], ASKED, mode=mode, settings=SETTINGS)
+        alone[mode] = evaluated.systems[0].measures["RR@10"]
+    assert hybrid.measures["RR@10"] == alone["hybrid"]
+    assert dense.measures["RR@10"] == alone["dense"]
+    assert hybrid.measures["RR@10"] != dense.measures["RR@10"]  # else it would show nothing
+    assert bm25.measures["RR@10"].value == 1.0
+    with pytest.raises(SettingsError, match="dense needs a collection"):
+        evaluate(["dense"], ASKED, settings=SETTINGS)
+    with pytest.raises(SettingsError, match="mode is 'words'; allowed are auto, dense"):
+        evaluate([folder], ASKED, mode="words", settings=SETTINGS)  # type: ignore[arg-type]
+
+
 def test_unanswerable_questions_count_in_squad2_alone(folder: Path) -> None:
     none = Question("none", "Who is not there?", unanswerable=True)
     asked = QuestionSet("some", (*ASKED.questions, none))
@@ -178,7 +197,7 @@ def test_models_are_indexed_from_documents_and_used_again(tiny_model: Path, tmp_
 
 
 def test_examples_show_both_sides(folder: Path) -> None:
-    found = evaluate([folder], ASKED, baseline="bm25", settings=SETTINGS)
+    found = evaluate([folder], ASKED, baseline="bm25", mode="dense", settings=SETTINGS)
     (one,) = [c for c in found.comparisons if c.measure == found.main_measure]
     assert len([e for e in found.examples if e.kind == "loss"]) == min(one.losses, 5)
     for example in found.examples:

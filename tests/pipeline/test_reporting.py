@@ -47,10 +47,11 @@ def beir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_documents_that_bring_their_questions(beir: Path, tiny_model: Path, tmp_path: Path) -> None:
     found, files = report(beir, to=tmp_path, model=tiny_model, settings=SETTINGS)
-    assert [one.name for one in found.systems] == ["tiny", "bm25"]
+    assert [one.name for one in found.systems] == ["tiny", "dense", "bm25"]
+    assert [one.settings["mode"] for one in found.systems] == ["hybrid", "dense", "bm25"]
     assert found.questions["count"] == 12
     assert "made" not in found.questions
-    assert found.systems[1].measures["accuracy@1"].value == 1.0
+    assert found.systems[2].measures["accuracy@1"].value == 1.0
     assert {"report.html", "evaluation.json"} <= {file.name for file in files}
     written = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
     assert written["systems"][0]["measures"]["AP"]["value"] == found.systems[0].measures["AP"].value

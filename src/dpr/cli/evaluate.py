@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr.cli import terminal
+from dpr.cli.asking import Mode, SearchMode
 from dpr.cli.options import Json, with_settings
 from dpr.evaluation.settings import StatisticsSettings
 
@@ -30,7 +31,8 @@ Systems = Annotated[
     typer.Argument(
         metavar="SYSTEM...",
         help="Collections, TREC runs, DPR results (.json), models (with --documents), "
-        "[bold]bm25[/], [bold]untrained[/]; NAME=PLACE to name one.",
+        "[bold]bm25[/], [bold]dense[/] (the first collection's vectors alone), "
+        "[bold]untrained[/]; NAME=PLACE to name one.",
         show_default=False,
     ),
 ]
@@ -80,6 +82,7 @@ def evaluate(
     baseline: Baseline = "",
     documents: Documents = None,
     split: Split = "words:100",
+    mode: SearchMode = Mode.auto,
     depth: Depth = 100,
     measure: Measures = None,
     regex: Regex = False,
@@ -96,6 +99,8 @@ def evaluate(
     [bold]Examples[/]
 
       dpr evaluate docs.dpr --questions dev.jsonl --baseline bm25 --to report/
+
+      dpr evaluate docs.dpr dense bm25 --questions dev.jsonl
 
       dpr evaluate old=a.dpr new=b.dpr bm25.run --questions nfcorpus/ --measure nDCG@10
 
@@ -122,6 +127,7 @@ def evaluate(
             baseline=baseline,
             documents=documents,
             split=split,
+            mode=mode.value,
             work=(to or Path("dpr-evaluation")) / "collections",
             settings=settings,
             title=title,

@@ -26,6 +26,7 @@ from dpr.pipeline.passages import Source
 from dpr.pipeline.systems import (
     BASELINES,
     BM25,
+    DENSE,
     UNTRAINED,
     Found,
     Shelf,
@@ -38,6 +39,7 @@ from dpr.pipeline.systems import (
 )
 from dpr.questions import check_set, question_set, read_question_set
 from dpr.records import Question, QuestionSet
+from dpr.search.settings import MODES, Mode
 
 Tell = Callable[[str], None]
 Questions = str | os.PathLike[str] | QuestionSet | Iterable[Question | Mapping[str, Any]]
@@ -50,6 +52,7 @@ def evaluate(
     baseline: str = "",
     documents: Source | None = None,
     split: str | SplitSettings = "words:100",
+    mode: Mode = "auto",
     work: str | os.PathLike[str] = "dpr-evaluation",
     settings: EvaluationSettings | None = None,
     title: str = "",
@@ -60,13 +63,15 @@ def evaluate(
 
     Args:
         systems: collections, TREC runs, results JSON, models (indexed from ``documents`` into
-            ``work``), ``bm25``, ``untrained``; each as PLACE or NAME=PLACE.
+            ``work``), ``bm25``, ``dense`` (the vectors alone of the first collection),
+            ``untrained``; each as PLACE or NAME=PLACE.
         questions: a file or folder in any format of ``dpr.questions``, a set, or records or rows
             with ``text`` (or ``question``), ``answers`` and perhaps ``id``.
         baseline: the system that the others are compared with, by its name or place, or as a
             further one; none: all pairs are compared.
         documents, split: for models, for ``bm25`` and for the texts of runs, where no collection is
             among the systems.
+        mode: how collections are searched; by default each as it is kept.
         work: where collections of models are made; they are used again.
         encode_seconds: what making a system's collection took, where that is known.
         tell: called with what is being done.
@@ -77,6 +82,8 @@ def evaluate(
         SettingsError: a system that is none, or a measure that cannot be measured here.
     """
     settings = settings or EvaluationSettings()
+    if mode not in MODES:
+        raise SettingsError(f"mode is {mode!r}; allowed are {', '.join(MODES)}")
     for measure in settings.measures:
         measure_name(measure)  # one that is none is met before anything is asked
     places = named_places([os.fspath(one) for one in systems])
@@ -87,7 +94,7 @@ def evaluate(
         baseline = known or list(places)[-1]
     asked = read_asked(questions)
     _check(asked, settings)
-    arena = _Arena(asked, documents, split, Path(work), settings, tell or (lambda text: None))
+    arena = _Arena(asked, documents, split, mode, Path(work), settings, tell or (lambda text: None))
     with arena:
         arena.open(places, dict(encode_seconds or {}))
         found = [arena.found(name, place) for name, place in places.items()]
@@ -135,11 +142,13 @@ class _Arena(ExitStack):
         asked: QuestionSet,
         documents: Source | None,
         split: str | SplitSettings,
+        mode: Mode,
         work: Path,
         settings: EvaluationSettings,
         tell: Tell,
     ) -> None:
         super().__init__()
+        self._mode = mode
         self._asked, self._questions = asked, asked.questions
         self._documents, self._work, self._settings = documents, work, settings
         self._split = SplitSettings.parse(split) if isinstance(split, str) else split
@@ -195,25 +204,36 @@ class _Arena(ExitStack):
         path = Path(place)
         self._tell(f"{name}: searching")
         if name in self._pipelines:
-            return self._searched(name, self._pipelines[name])
+            return self._searched(name, self._pipelines[name], self._mode, self._read_depth)
         if place == BM25:
             return of_bm25(name, self._shelf(name), self._questions, self._depth)
+        if place == DENSE:
+            return self._searched(name, self._first(name), "dense", 0)
         if place == UNTRAINED:
-            shelf = self._shelf(name)
-            if not self._pipelines:
-                raise SettingsError("untrained needs a collection, whose encoders' shape it takes")
-            folder = next(iter(self._pipelines.values())).collection.path
+            shelf, folder = self._shelf(name), self._first(name).collection.path
             seed = self._settings.statistics.seed
             return of_untrained(name, folder, shelf, self._questions, self._depth, seed)
         if path.name.removesuffix(".gz").endswith(".json"):
             return of_results(name, path, self._questions)
         return of_run(name, path, self._questions, self._shelves)
 
-    def _searched(self, name: str, pipeline: Pipeline) -> Found:
-        asked, settings = self._questions, self._settings
-        read = 0 if settings.regex or not any(q.answers for q in asked) else settings.read
+    @property
+    def _read_depth(self) -> int:
+        """How many hits readers read."""
+        settings = self._settings
+        answers = any(question.answers for question in self._questions)
+        return settings.read if answers and not settings.regex else 0
+
+    def _searched(self, name: str, pipeline: Pipeline, mode: Mode, read: int) -> Found:
         seconds = self._seconds.get(name)
-        return of_collection(name, pipeline, asked, self._depth, read, seconds, self._tell)
+        return of_collection(
+            name, pipeline, self._questions, self._depth, read, seconds, self._tell, mode
+        )
+
+    def _first(self, name: str) -> Pipeline:
+        if not self._pipelines:
+            raise SettingsError(f"{name} needs a collection, whose encoders it takes; name one too")
+        return next(iter(self._pipelines.values()))
 
     def _shelf(self, name: str) -> Shelf:
         if not self._shelves:

@@ -23,11 +23,12 @@ from dpr.pipeline.evaluating import Questions, Tell, evaluate, read_asked
 from dpr.pipeline.figures import EvaluationSettings
 from dpr.pipeline.models import Model
 from dpr.pipeline.passages import Source
-from dpr.pipeline.systems import BM25, Shelf
+from dpr.pipeline.systems import BM25, DENSE, Shelf
 from dpr.pipeline.teaching import Parts, by_answers, divide, samples, teach
 from dpr.questions import read_question_set
 from dpr.questions.pseudo import CAUTION, pseudo_questions
 from dpr.records import QuestionSet
+from dpr.search.searcher import Searcher
 from dpr.shipped import DEFAULT, ModelNames
 
 
@@ -70,7 +71,7 @@ def report(
 
     indexed(name, model)
     with Collection.open(systems[name]) as collection:
-        shelf = Shelf(collection)
+        shelf, mode = Shelf(collection), Searcher(collection).mode
         asked = given or _made(shelf, pseudo, settings.statistics.seed)
         if train:
             parts = _parts(asked, shelf, settings.statistics.seed)
@@ -80,8 +81,11 @@ def report(
         trained = f"{name}, trained"
         systems[trained] = folder / "trained.dpr"
         indexed(trained, taught)
+    places = [f"{name}={path}" for name, path in systems.items()]
+    if mode == "hybrid" and not train:
+        places.append(DENSE)  # beside both, and words alone, so that what each gives can be seen
     found = evaluate(
-        [f"{name}={path}" for name, path in systems.items()],
+        places,
         asked,
         baseline=BM25,
         settings=settings,

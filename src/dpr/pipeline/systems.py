@@ -28,14 +28,20 @@ from dpr.pipeline.models import made_with
 from dpr.questions import iterate_results, read_run
 from dpr.reading import Reader, Reading, ReadingSettings
 from dpr.records import Hit, Passage, Question
+from dpr.search.parts import WORDS
+from dpr.search.settings import Mode
 from dpr.training.retriever import tie
 
-BM25, UNTRAINED = BASELINES = ("bm25", "untrained")
+BM25, DENSE, UNTRAINED = BASELINES = ("bm25", "dense", "untrained")
 TIMED = 100  # questions asked one by one, for the latencies
 READ_TIMED = 20
-ROWS_AT_ONCE = 4096
 AT_ONCE = 256  # questions searched for
 READ_AT_ONCE = 32  # and read for
+MODES = {
+    "dense": "its vectors alone (dense)",
+    "bm25": "its words alone (bm25)",
+    "hybrid": "its vectors and words together (hybrid)",
+}
 Hits = list[tuple[Hit, ...]]
 
 
@@ -61,43 +67,41 @@ class Found:
 
 
 class Shelf:
-    """Where the texts of passages are: a collection, or passages in memory."""
+    """Where the texts of passages are: a collection, or passages in memory. They are counted from
+    0, those that a collection deleted left out."""
 
     def __init__(self, source: Collection | Sequence[Passage]) -> None:
-        self._collection = source if isinstance(source, Collection) else None
-        self._passages = [] if isinstance(source, Collection) else list(source)
-        self._rows: dict[str, int] = {}
+        self._source = source
+        self._live = source.live_rows() if isinstance(source, Collection) else None
+        self._places: dict[str, int] = {}
         self._taken: dict[int, Passage] = {}  # found for many questions, and held once
 
     def __len__(self) -> int:
-        return len(self._passages if self._collection is None else self._collection)
+        return len(self._source)
 
     def __iter__(self) -> Iterator[Passage]:
-        if self._collection is None:
-            yield from self._passages
-            return
-        for first in range(0, len(self), ROWS_AT_ONCE):
-            yield from self._collection.passages(range(first, min(first + ROWS_AT_ONCE, len(self))))
+        return iter(self._source)
 
-    def take(self, rows: Sequence[int]) -> list[Passage]:
-        if self._collection is None:
-            return [self._passages[row] for row in rows]
-        if new := [row for row in dict.fromkeys(rows) if row not in self._taken]:
-            self._taken.update(zip(new, self._collection.passages(new), strict=True))
-        return [self._taken[row] for row in rows]
+    def take(self, places: Sequence[int]) -> list[Passage]:
+        if self._live is None or not isinstance(self._source, Collection):
+            return [self._source[place] for place in places]  # type: ignore[index]
+        if new := [one for one in dict.fromkeys(places) if one not in self._taken]:
+            found = self._source.passages(self._live[new].tolist())
+            self._taken.update(zip(new, found, strict=True))
+        return [self._taken[place] for place in places]
 
     def ids(self) -> list[str]:
-        if self._collection is None:
-            return [passage.id for passage in self._passages]
-        return self._collection.ids(range(len(self)))
+        if self._live is None or not isinstance(self._source, Collection):
+            return [passage.id for passage in self._source]
+        return self._source.ids(self._live.tolist())
 
     def find(self, ids: Sequence[str]) -> list[Passage | None]:
         """The passages with these ids; None where there is none."""
-        if not self._rows:
-            self._rows = {one: row for row, one in enumerate(self.ids())}
-        rows = [self._rows.get(one) for one in ids]
-        found = iter(self.take([row for row in rows if row is not None]))
-        return [None if row is None else next(found) for row in rows]
+        if not self._places:
+            self._places = {one: place for place, one in enumerate(self.ids())}
+        places = [self._places.get(one) for one in ids]
+        found = iter(self.take([place for place in places if place is not None]))
+        return [None if place is None else next(found) for place in places]
 
 
 def of_collection(
@@ -108,31 +112,46 @@ def of_collection(
     read: int,
     encode_seconds: float | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    mode: Mode | None = None,
 ) -> Found:
-    """A collection's hits, and the readings of the first ``read`` of them where it has a reader."""
+    """A collection's hits, and the readings of the first ``read`` of them where it has a reader.
+
+    Args:
+        mode: how to search, in place of what the collection keeps.
+    """
+    mode = pipeline.searcher.mode if mode in (None, "auto") else mode
     texts = [question.text for question in questions]
     known: dict[str, Passage] = {}  # found for many questions, and held once
     hits: Hits = []
     for first in range(0, len(texts), AT_ONCE):
         hits += [
-            tuple(Hit(known.setdefault(hit.passage.id, hit.passage), hit.score) for hit in one)
-            for one in pipeline.search_many(texts[first : first + AT_ONCE], depth)
+            tuple(replace(h, passage=known.setdefault(h.passage.id, h.passage)) for h in one)
+            for one in pipeline.search_many(texts[first : first + AT_ONCE], depth, mode=mode)
         ]
-    about = describe(pipeline.collection.path)
-    notes = []
-    if about["truncated"]:
+    about = {"mode": mode} | describe(pipeline.collection.path)
+    notes = [f"{name}: searched by {MODES[str(mode)]}."]
+    if about["truncated"] and mode != "bm25":
         notes.append(
             f"{name}: of {about['truncated']:,} passages only the first "
             f"{about['encoder']['settings'].get('max_length')} tokens were encoded."
         )
     cost = Cost(
-        sum(part.nbytes for part in pipeline.collection.vectors),
+        _index_bytes(pipeline, mode),
         encode_seconds,
         about["rows"],
-        _latencies(lambda text: pipeline.search(text, depth), texts[:TIMED]),
+        _latencies(lambda text: pipeline.search(text, depth, mode=mode), texts[:TIMED]),
     )
     found = Found(name, "collection", about, cost, hits, notes=tuple(notes))
     return _read(found, pipeline, texts, min(read, depth), tell) if read else found
+
+
+def _index_bytes(pipeline: Pipeline, mode: str | None) -> int:
+    """Of what a mode searches: vectors with their indexes, counted words, or both."""
+    searcher = pipeline.searcher
+    dense = searcher.dense.bytes + searcher.dense.touched
+    parts = [part for one in searcher.collection.manifest.segments for part in one.parts]
+    words = sum(entry.bytes for part in parts if part.kind == WORDS for entry in part.files)
+    return (words if mode != "dense" else 0) + (dense if mode != "bm25" else 0)
 
 
 def _read(
@@ -150,7 +169,7 @@ def _read(
         readings += reader.read_hits(texts[some], found.hits[some])
 
     def ask(text: str) -> None:
-        reader.answer(text, pipeline.search(text, read))
+        reader.answer(text, pipeline.search(text, read, mode=found.settings["mode"]))
 
     cost = replace(found.cost, reading=_latencies(ask, texts[:READ_TIMED]))
     return replace(found, cost=cost, readings=readings, reading=reader.settings)
@@ -250,6 +269,7 @@ def of_bm25(name: str, shelf: Shelf, questions: Sequence[Question], depth: int) 
     settings: dict[str, Any] = {
         "k1": index.settings.k1,
         "b": index.settings.b,
+        "mode": BM25,
         "language": "english",
     }
     return Found(name, BM25, settings, cost, hits)
@@ -282,7 +302,7 @@ def of_untrained(
     latencies = _latencies(once, [one.text for one in questions[:TIMED]])
     cost = Cost(len(index) * index.dim * 4, seconds, len(shelf), latencies)
     note = f"{name} has the encoders of {folder.name} with random weights: a floor, not a rival."
-    return Found(name, UNTRAINED, {"seed": seed}, cost, hits, notes=(note,))
+    return Found(name, UNTRAINED, {"seed": seed, "mode": DENSE}, cost, hits, notes=(note,))
 
 
 def _latencies(ask: Callable[[str], Any], texts: Sequence[str]) -> tuple[float, ...]:
