@@ -144,6 +144,7 @@ REPLACED = (missing, linked, dangling, folder_instead, pipe_instead, device_inst
 def restore(folder: Path, name: str, data: bytes) -> None:
     """Put a file back as it was, whatever lies there now."""
     path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
