@@ -147,7 +147,23 @@ class ApproximateIndex(Generic[E]):
             short = short[(rows[short] >= 0).sum(axis=1) < k]
             if not len(short):
                 break
+        for query in short.tolist():
+            self._fill(scores[query], rows[query], k, allowed)
         return self._ordered(queries, scores, rows, k)
+
+    def _fill(self, scores: Floats, rows: Rows, k: int, allowed: Mask | None) -> None:
+        """Adds rows until there are k, as if they were as good as the worst found.
+
+        Looking at everything, a scan by tables of few bits still leaves out a row whose score is
+        the least that its tables can hold.
+        """
+        found = rows >= 0
+        rest = np.ones(len(self), np.bool_) if allowed is None else allowed.copy()
+        rest[rows[found]] = False
+        added = np.flatnonzero(rest)[: k - int(found.sum())]
+        places = np.flatnonzero(~found)[: len(added)]
+        scores[places] = scores[found].min() if found.any() else 0
+        rows[places] = added
 
     def _ordered(self, queries: Floats, scores: Floats, rows: Rows, k: int) -> tuple[Floats, Rows]:
         which, columns = np.nonzero(rows >= 0)

@@ -53,7 +53,7 @@ def weighted(axes: Floats, energies: Energies, width: int) -> Floats:
     even when the product of energies is the same for each group (eigenvalue allocation, Ge et al.
     2013). The last axes, too few for a group, are left out.
     """
-    lengths = np.sqrt(energies / max(float(energies.max()), 1e-300)).clip(min=SHORTEST) ** 0.5
+    lengths = np.sqrt(energies / max(float(energies.max()), 1e-300)).clip(min=SHORTEST)
     order = balanced(energies * lengths**2, width)
     return np.ascontiguousarray((axes / lengths[:, None])[order], dtype=np.float32)
 

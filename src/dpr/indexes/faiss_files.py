@@ -40,7 +40,7 @@ def chunks(index: Any) -> Iterator[bytes]:
     """The bytes of the file that would hold this index, without a second copy of it in memory.
 
     faiss calls a function for every piece; a thread turns that round, so that pieces can be asked
-    for.
+    for. Once they are not, the rest goes nowhere: faiss cannot be stopped without complaint.
     """
     faiss = library()
     pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(WAITING)
@@ -52,14 +52,9 @@ def chunks(index: Any) -> Iterator[bytes]:
                 pieces.put(piece, timeout=0.1)
                 return
 
-    def take(piece: bytes) -> None:
-        if stopped.is_set():
-            raise InterruptedError("nobody asks for more")
-        put(piece)
-
     def write() -> None:
         try:
-            writer = faiss.PyCallbackIOWriter(take, CHUNK_BYTES)
+            writer = faiss.PyCallbackIOWriter(put, CHUNK_BYTES)
             faiss.write_index(index, faiss.BufferedIOWriter(writer, CHUNK_BYTES))
             put(None)
         except BaseException as error:

@@ -95,7 +95,7 @@ def effort_from(given: object) -> SearchEffort:
 
 
 def _made(table: Mapping[str, Callable[..., Any]], given: object, what: str) -> Any:
-    if not isinstance(given, dict) or given.get("kind") not in table:
+    if not isinstance(given, dict) or given.get("kind") not in list(table):
         raise SettingsError(
             f"the {what} is {given!r:.200}; allowed are objects with a kind of {', '.join(table)}"
         )
@@ -176,7 +176,7 @@ def load(
 def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
     """What is worth trying for so many rows, from little memory to much."""
     cells = min(max(16, 2 ** round(math.log2(4 * math.sqrt(rows)))), 1 << 16, max(1, rows // 32))
-    probes = [count for count in (4, 8, 16, 32, 64, 128, 256, 512, 1024) if count <= cells]
+    probes = [count for count in (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if count <= cells]
     found = [
         Candidate(FlatSettings(), (NoEffort(),)),
         Candidate(
