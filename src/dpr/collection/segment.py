@@ -183,9 +183,11 @@ class SegmentReader:
         other = object.__new__(SegmentReader)
         other.__dict__.update(self.__dict__)
         other.segment = segment
+        before = {part.name: part.files for part in self.segment.parts}  # a name may come again
         other._parts = {
-            part.name: self._parts.get(part.name)
-            or HeldFiles(collection / PARTS / part.name, part.files)
+            part.name: self._parts[part.name]
+            if before.get(part.name) == part.files
+            else HeldFiles(collection / PARTS / part.name, part.files)
             for part in segment.parts
         }
         return other

@@ -96,15 +96,21 @@ class Collection:
         while True:
             stamp = _stamp(folder)
             manifest = read_manifest(folder)
+            # A collection that was made anew may call other files the same.
+            same = {
+                segment.name: known[segment.name]
+                for segment in manifest.segments
+                if segment.name in known and known[segment.name].segment.files == segment.files
+            }
             try:
                 readers = [
-                    known[segment.name].with_entry(segment, folder)
-                    if segment.name in known
+                    same[segment.name].with_entry(segment, folder)
+                    if segment.name in same
                     else SegmentReader(folder, segment, manifest.dim, manifest.dtype)
                     for segment in manifest.segments
                 ]
                 return cls(folder, manifest, readers, stamp)
-            except Gone as error:
+            except (Gone, CorruptionError) as error:
                 # A writer may have replaced the version between the two readings.
                 if read_manifest(folder) == manifest:
                     raise CorruptionError(str(error)) from error
@@ -120,15 +126,7 @@ class Collection:
         self._check_open()
         if _stamp(self.path) == self._stamp:
             return self
-        same = {one.segment.name: one for one in self._segments}
-        fresh = read_manifest(self.path)
-        # A collection that was made anew may call other files the same.
-        known = {
-            segment.name: same[segment.name]
-            for segment in fresh.segments
-            if segment.name in same and same[segment.name].segment.files == segment.files
-        }
-        return self._opened(self.path, known)
+        return self._opened(self.path, {one.segment.name: one for one in self._segments})
 
     def __len__(self) -> int:
         return self.manifest.rows
