@@ -96,10 +96,20 @@ class Duplicates:
 
 
 def drop_duplicates(
-    passages: Iterable[Passage], settings: DuplicateSettings, found: Duplicates
+    passages: Iterable[Passage],
+    settings: DuplicateSettings,
+    found: Duplicates,
+    before: Iterable[Passage] = (),
 ) -> Iterator[Passage]:
-    """The passages that are no duplicates, in order; the others are told to ``found``."""
+    """The passages that are no duplicates, in order; the others are told to ``found``.
+
+    Args:
+        before: passages that come before all others, and are not given.
+    """
     finder = DuplicateFinder(settings)
+    earlier = iter(before)
+    while some := list(islice(earlier, _AT_ONCE)):
+        finder.find(some)
     remaining = iter(passages)
     while some := list(islice(remaining, _AT_ONCE)):
         for passage, duplicate in zip(some, finder.find(some), strict=True):

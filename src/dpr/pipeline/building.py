@@ -113,7 +113,7 @@ def index(
         question_fingerprint=question.fingerprint,
         made_from={
             "model": lasting(model if isinstance(model, ModelNames) else os.fspath(model)),
-            "sources": [described(source, reading, cut)],
+            "sources": [described(source, reading, cut, duplicates)],
         },
         progress=telling.shard_done,
         makers=[WordsMaker(words)] if words else [],

@@ -27,13 +27,21 @@ from dpr.collection import (
 )
 from dpr.collection import compact as compact_segments
 from dpr.collection.copying import Reusing
-from dpr.corpus import SourceSettings, SplitSettings
+from dpr.corpus import (
+    DuplicateSettings,
+    Kept,
+    Problems,
+    SourceSettings,
+    SplitSettings,
+    read_changes,
+)
 from dpr.encoding import ContextEncoder
 from dpr.errors import CollectionError, InputError, SettingsError
 from dpr.filters import Filters
-from dpr.pipeline.building import Indexed, Telling, index, is_collection
+from dpr.pipeline.building import Indexed, Telling, check_lasting, index, is_collection
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.pipeline.passages import Reading, Source, described, read_entries
+from dpr.records import Passage
 from dpr.search.masks import Masks
 from dpr.search.parts import WordsMaker, words_settings
 from dpr.shipped import DEFAULT
@@ -202,9 +210,13 @@ class _Update:
             cut = split or there.get("split") or first.get("split") or "words:100"
             self.cut = SplitSettings.parse(cut) if isinstance(cut, str) else cut
             self.reading = _settings(there.get("reading"), reading)
-            entry = described(source, self.reading, self.cut)
-            # Passages are cut otherwise than before: every document counts as changed.
-            same = there == entry
+            self.duplicates = DuplicateSettings.parse(there.get("duplicates", "keep"))
+            entry = described(source, self.reading, self.cut, self.duplicates)
+            if self.duplicates:
+                check_lasting(source)
+            # Read or cut otherwise than before, every document counts as changed.
+            same = all(there.get(name) == entry[name] for name in ("reading", "split"))
+            entry = there if same else entry
             self.made_from["sources"] = [*sources[:number], entry, *sources[number + 1 :]]
             self.origin = str(number)
             self.replaced: set[str] = set()
@@ -233,7 +245,7 @@ class _Update:
             makers = _makers(collection)
             changed = add_documents(
                 self.folder,
-                self._entries(),
+                self._entries(collection, remove),
                 encoder,
                 gone=self._gone(remove),
                 shard_size=shard_size,
@@ -258,9 +270,16 @@ class _Update:
             unchanged=len(met.seen) - met.changed,
         )
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self, collection: Collection, remove: bool) -> Iterator[Entry]:
         entries = read_entries(
-            self.source, self.known, self.reading, self.cut, self.origin, self.met
+            self.source,
+            self.known,
+            self.reading,
+            self.cut,
+            self.origin,
+            self.met,
+            self.duplicates,
+            self._staying(collection, remove) if self.duplicates else (),
         )
         for entry in entries:
             document = entry.passage.document or entry.passage.id
@@ -274,6 +293,18 @@ class _Update:
             if document in self.known or document in self.others:
                 self.replaced.add(document)
             yield entry
+
+    def _staying(self, collection: Collection, remove: bool) -> Iterator[Passage]:
+        """The passages that will be there whatever the changed documents hold; found by reading the
+        source once more."""
+        kept, changed = set(), set()
+        for item in read_changes(self.source, self.known, self.reading, Problems()):
+            if isinstance(item, Kept):
+                kept.add(item.id)
+            else:
+                changed.add(item.document.id)
+        leaving = changed | (self.known.keys() - kept if remove else set())
+        return (one for one in collection if (one.document or one.id) not in leaving)
 
     def _gone(self, remove: bool) -> Iterator[str]:
         """What is no longer there; read when all entries were."""

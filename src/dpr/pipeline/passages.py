@@ -39,8 +39,8 @@ class Reading:
         problems: what was skipped or passed over.
         duplicates: passages that were left out.
         seen: ids of all the documents of the source that have passages, changed or not.
-        emptied: ids of those that have none.
-        changed: how many documents are new or changed.
+        emptied: ids of those that have none, or none that is no duplicate.
+        changed: how many of those seen are new or changed.
     """
 
     problems: Problems = field(default_factory=Problems)
@@ -58,6 +58,7 @@ def read_entries(
     origin: str,
     reading: Reading,
     duplicates: DuplicateSettings | None = None,
+    before: Iterable[Passage] = (),
 ) -> Iterator[Entry]:
     """The passages of a source's documents, but of those that are as they were.
 
@@ -66,6 +67,7 @@ def read_entries(
         origin: what the collection calls the source.
         reading: told of what is met.
         duplicates: which passages to leave out.
+        before: passages that others can be duplicates of, besides the source's own.
 
     Raises:
         InputError, SettingsError, MissingExtraError: as ``dpr.corpus.read_changes`` does; two
@@ -74,13 +76,29 @@ def read_entries(
     entries = _entries(
         read_changes(source, known, settings, reading.problems), settings, cut, origin, reading
     )
-    if duplicates is None:
-        return entries
-    return _without_duplicates(entries, duplicates, reading.duplicates)
+    if duplicates is not None:
+        entries = _without_duplicates(entries, duplicates, reading.duplicates, before)
+    return _counted(entries, reading)
+
+
+def _counted(entries: Iterator[Entry], reading: Reading) -> Iterator[Entry]:
+    """The same, the documents counted; the passages of one follow each other."""
+    last: str | None = None
+    for entry in entries:
+        document = entry.passage.document or entry.passage.id
+        if document != last:
+            reading.changed += 1
+            reading.seen.add(document)
+            reading.emptied.discard(document)
+        last = document
+        yield entry
 
 
 def _without_duplicates(
-    entries: Iterator[Entry], settings: DuplicateSettings, found: Duplicates
+    entries: Iterator[Entry],
+    settings: DuplicateSettings,
+    found: Duplicates,
+    before: Iterable[Passage],
 ) -> Iterator[Entry]:
     waiting: deque[Entry] = deque()
 
@@ -89,7 +107,7 @@ def _without_duplicates(
             waiting.append(entry)
             yield entry.passage
 
-    for passage in drop_duplicates(passages(), settings, found):
+    for passage in drop_duplicates(passages(), settings, found, before):
         while (entry := waiting.popleft()).passage is not passage:
             pass
         yield entry
@@ -120,13 +138,17 @@ def _entries(
                 raise error
             reading.problems.add_error(error, document.source)
             continue
-        (reading.seen if passages else reading.emptied).add(document.id)
-        reading.changed += bool(passages)
+        reading.emptied.add(document.id)  # until one of its passages is kept
         for passage in passages:
             yield Entry(passage, item.digest, origin)
 
 
-def described(source: Source, settings: SourceSettings, cut: SplitSettings) -> dict[str, Any]:
+def described(
+    source: Source,
+    settings: SourceSettings,
+    cut: SplitSettings,
+    duplicates: DuplicateSettings | None = None,
+) -> dict[str, Any]:
     """What the manifest keeps of a source. Not what malformed parts of it led to: a build that
     stopped at one must be able to go on by skipping it."""
     reading = {name: value for name, value in asdict(settings).items() if name != "on_error"}
@@ -136,6 +158,7 @@ def described(source: Source, settings: SourceSettings, cut: SplitSettings) -> d
         "path": _place(os.fspath(source)) if isinstance(source, str | os.PathLike) else "",
         "reading": reading,
         "split": str(cut),
+        "duplicates": str(duplicates or "keep"),
     }
 
 
