@@ -50,9 +50,8 @@ def count(deleted: str, rows: int) -> int:
     Raises:
         ValueError: as ``mask``.
     """
-    return sum(int(np.unpackbits(np.frombuffer(some, np.uint8)).sum()) for some in (
-        _unpacked(deleted, rows) if deleted else ()
-    ))  # fmt: skip
+    pieces = _unpacked(deleted, rows) if deleted else ()
+    return sum(int.from_bytes(piece, "little").bit_count() for piece in pieces)
 
 
 def _unpacked(deleted: str, rows: int) -> Iterator[bytes]:

@@ -28,6 +28,7 @@ from dpr.collection.manifest import (
     BLOCKS_FILE,
     DOCUMENTS_FILE,
     HASHES_FILE,
+    IDS_FILE,
     PASSAGES_FILE,
     SCALES_FILE,
     SEGMENTS,
@@ -88,16 +89,23 @@ class Files:
 
     def read(self, name: str, at: int, size: int) -> bytes:
         """Bytes of a file; fewer, where it ends or cannot be read."""
-        descriptor, data = self._descriptors.get(name), b""
+        data = b""
         try:
-            while descriptor is not None and len(data) < size:
+            descriptor = self._descriptors[name]
+            size = min(size, os.fstat(descriptor).st_size - at)
+            while len(data) < size:
                 more = os.pread(descriptor, size - len(data), at + len(data))
                 if not more:
                     break
                 data += more
-        except OSError:
+        except (OSError, KeyError):
             pass
         return data
+
+    def size(self, name: str) -> int:
+        """Of a file as it is; 0 where there is none."""
+        descriptor = self._descriptors.get(name)
+        return os.fstat(descriptor).st_size if descriptor is not None else 0
 
     def _problem(self, entry: FileEntry) -> str:
         size = os.fstat(self._descriptors[entry.name]).st_size
@@ -117,6 +125,8 @@ class Evidence:
         segment: its entry.
         files: its files.
         blocks: of its passages, as they were written; empty where that is not known.
+        believable: whether anything but the manifest speaks for so many rows; where nothing does,
+            no memory is spent on them, and the masks are empty.
         proven: (rows,) rows whose passage and vector are as they were written.
         live: (rows,) rows that are not deleted.
     """
@@ -128,6 +138,14 @@ class Evidence:
         self._ends = np.cumsum([0, *(block.rows for block in self.blocks)])
         self._step = block_rows(row_bytes(dim, dtype))
         self._hashes = self._whole(HASHES_FILE)
+        width, rows = row_bytes(dim, dtype), segment.rows
+        self.believable = bool(self.blocks) or any(
+            self.files.size(name) >= HEADER_BYTES + rows * size
+            for name, size in ((VECTORS_FILE, width), (IDS_FILE, 16))
+        )
+        if not self.believable:
+            self.proven = self.live = np.zeros(0, np.bool_)
+            return
         self._passages = self._proven_passages()
         self.proven = self._passages & self._proven_vectors()
         self.live = ~deletions.mask(segment.deleted, segment.rows)

@@ -24,6 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,8 @@ def unsealed(path: Path, remedy: str) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            # A buffer of the largest size would be made even for the smallest file.
+            data = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except OSError as error:
         raise CorruptionError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
     try:

@@ -236,8 +236,8 @@ def layout_fault(blocks: Sequence[Block], size: int, rows: int) -> str:
     fill it between its schema and its end mark."""
     at = len(SCHEMA_MESSAGE)
     for block in blocks:
-        if block.offset != at or block.bytes < 1 or block.rows < 1:
-            return f"a block begins at {block.offset}, not {at}"
+        if block.offset != at or block.bytes < 1 or not 1 <= block.rows <= BLOCK_ROWS:
+            return f"a block of {block.rows} rows begins at {block.offset}, not {at}"
         at += block.bytes
     listed = sum(block.rows for block in blocks)
     if at + len(END_MARK) != size or listed != rows:

@@ -217,6 +217,9 @@ def _lost_documents(damaged: list[Evidence]) -> tuple[tuple[LostPassages, ...], 
     found: dict[str, LostPassages] = {}
     unnamed = 0
     for evidence in damaged:
+        if not evidence.believable:
+            unnamed += evidence.segment.rows - evidence.segment.gone
+            continue
         table, uncertain = evidence.runs
         lost = np.append(0, np.cumsum(evidence.live & ~evidence.proven))
         kept = np.append(0, np.cumsum(evidence.live & evidence.proven))
