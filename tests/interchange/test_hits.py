@@ -73,6 +73,7 @@ def test_jsonl(tmp_path: Path) -> None:
     ]
     assert found[0]["hits"][1] == {
         "id": "p1",
+        "document": "p1",
         "title": "title",
         "section": "s",
         "text": "text 1 é\u2028",
@@ -83,8 +84,11 @@ def test_jsonl(tmp_path: Path) -> None:
         "score": 0.1,
         "dense_score": 1.5,
         "dense_rank": 1,
+        "bm25_score": None,
+        "bm25_rank": None,
     }
-    assert "dense_rank" not in found[0]["hits"][0]
+    assert found[0]["hits"][0]["dense_rank"] is None
+    assert found[0]["version"] == 0
 
 
 FORMATS: tuple[HitFormat, ...] = ("trec", "results", "jsonl")
