@@ -5,12 +5,12 @@ A document is a function of its name and edition, and its vectors of its texts, 
 another process can tell right from wrong. ``RELIABILITY=full`` asks for the sizes of the figures in
 docs/reliability.md (``make reliability``).
 
-Run as a program it runs a command and may be killed:
-``python scenarios.py COMMAND FOLDER LOG STEP PAUSE``.
+Run as a program it runs commands in processes of their own, to be killed (see ``main``).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -316,25 +316,45 @@ class LoggingEncoder(HashEncoder):
         return super().encode(passages)
 
 
-def main(name: str, folder: str, log: str, step: str, pause: str) -> None:
-    """Runs a command; kills itself before a step (0: never), or takes a while over each step."""
+def run_and_be_killed(name: str, folder: str, log: str, step: int, pause: float) -> int:
+    """Runs a command; dies before a step (0: at none), or takes a while over each step. Gives how
+    many steps there were."""
     done = 0
 
     def before(what: str, path: Path) -> None:
         nonlocal done
         done += 1
-        if done == int(step):
+        if done == step:
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(float(pause))
+        time.sleep(pause)
 
-    command = next(one for one in commands() if one.name == name)
-    encoder = LoggingEncoder(Path(log), float(pause) * 3)
     storage.before = before
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    command.run(Path(folder), encoder)
-    sys.stdout.write(f"{done}\n")
+    command = next(one for one in commands() if one.name == name)
+    command.run(Path(folder), LoggingEncoder(Path(log), pause * 3))
+    return done
+
+
+def main() -> None:
+    """Forks a process for each line, so that a kill need not wait until Python has started. Tells
+    its id; once a second line has come, waits for its end and tells of it."""
+    for line in sys.stdin:
+        ending, result = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                os.write(result, str(run_and_be_killed(*json.loads(line))).encode())
+            finally:
+                os._exit(0 if sys.exc_info()[0] is None else 1)
+        os.close(result)
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
+        sys.stdin.readline()  # until then its id is no other process's
+        with os.fdopen(ending) as file:
+            steps = int(file.read() or 0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.stdout.write(f"{status} {steps}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
