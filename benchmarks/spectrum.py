@@ -22,7 +22,7 @@ the mean score of a query, medians over 300 queries):
     made   .535 .687 .854 .939                             4.5 2.8 2.1
 
 Best scores stand out less than real ones: what prunes here prunes there. Each shard of 65,536 rows
-is seeded by its number, so that 21 million can be made one by one: 50 s of processor time a million.
+is seeded by its number, so that 21 million can be made one by one: 50 s of processor a million.
 """
 
 from __future__ import annotations

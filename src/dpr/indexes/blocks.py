@@ -30,18 +30,16 @@ UP = 1 + 2.0**-20
 
 
 @dataclass(frozen=True, slots=True)
-class BlockChunk:
-    """The rows of one chunk.
+class BlockRows:
+    """Some rows of a block.
 
     Attributes:
         codes: (rows, width) int8, zeros behind the numbers of the block.
-        scales, lost, behind: (rows,) float32.
+        numbers: (3, rows) float32: scales, what the codes lose, and what is behind the block.
     """
 
     codes: torch.Tensor
-    scales: torch.Tensor
-    lost: torch.Tensor
-    behind: torch.Tensor
+    numbers: torch.Tensor
 
 
 def width_of(block: int) -> int:
@@ -107,11 +105,27 @@ class Block:
             )
         self._data = np.memmap(path, np.uint8, mode="r")
 
-    def chunk(self, first: int) -> BlockChunk:
-        """The chunk that begins with a row, a multiple of ``CHUNK``."""
+    def chunk(self, first: int) -> BlockRows:
+        """The chunk that begins with a row, a multiple of ``CHUNK``; not copied."""
+        codes, numbers = self._arrays(first)
+        return BlockRows(tensor_of(codes), tensor_of(numbers))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> BlockRows:
+        """Some rows, in ascending order; copied."""
+        codes = np.empty((len(rows), self.width), np.int8)
+        numbers = np.empty((3, len(rows)), np.float32)
+        edges = np.searchsorted(rows, np.arange(0, self.rows + CHUNK, CHUNK))
+        for number in np.flatnonzero(np.diff(edges)).tolist():
+            some, first = slice(edges[number], edges[number + 1]), number * CHUNK
+            wanted = rows[some] - first
+            whole, numbers_of_all = self._arrays(first)
+            np.take(whole, wanted, axis=0, out=codes[some])
+            numbers[:, some] = numbers_of_all[:, wanted]
+        return BlockRows(torch.from_numpy(codes), torch.from_numpy(numbers))
+
+    def _arrays(self, first: int) -> tuple[npt.NDArray[np.int8], Floats]:
         rows = min(CHUNK, self.rows - first)
         start = first * (self.width + 12)
         middle, end = start + rows * self.width, start + rows * (self.width + 12)
         codes = self._data[start:middle].view(np.int8).reshape(rows, self.width)
-        numbers = self._data[middle:end].view(np.float32).reshape(3, rows)
-        return BlockChunk(tensor_of(codes), *map(tensor_of, numbers))
+        return codes, self._data[middle:end].view(np.float32).reshape(3, rows)

@@ -46,11 +46,16 @@ from dpr.indexes.stored import StoredVectors
 ROTATION, HEAD, TAIL = "certified.safetensors", "certified-head.bin", "certified-tail.bin"
 
 TOGETHER = 8  # queries of one pass
+SCORES = 1 << 27  # bounds of a pass that are kept until it ends, four bytes each
 MOST = 1 / 16
 """Of all rows; where more are asked for, all rows are read at once."""
 
 DOUBTFUL = 1 / 256
 """Of all rows; where so many more than k may be among the best of a query, all rows are read."""
+
+
+SMALL = 1e-30
+"""Vectors and products below this, or above its inverse, are too near to the ends of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class CertifiedSettings:
         seed: of the rotation's random part.
     """
 
-    tail: float = 0.15
+    tail: float = 0.1
     sample: int = 1 << 16
     seed: int = 0
 
@@ -117,7 +122,9 @@ def _learnt(stored: StoredVectors, settings: CertifiedSettings) -> bytes:
     """The file of the rotation and of what searches must know besides."""
     energies, axes = principal_axes(stored, settings.sample)
     behind = 1 - np.cumsum(energies) / max(float(energies.sum()), 1e-300)
-    head = min(width_of(int(np.argmax(behind <= settings.tail)) + 1), stored.dim)
+    if not settings.tail:
+        behind[:] = 1
+    head = min(width_of(int((behind > settings.tail).sum()) + 1), stored.dim)
     rotation = mixed(axes, [head, stored.dim - head], settings.seed)
     return save(
         {
@@ -235,11 +242,12 @@ class CertifiedIndex:
         few = count < FEW_ALLOWED * len(self)
         k = min(k, count)
         if few or k > MOST * len(self):
-            return self._flat.search(checked, k, allowed)
+            return self._flat.search(checked, max(k, 1), mask)
         scores = np.empty((len(checked), k), np.float32)
         rows = np.empty((len(checked), k), np.int64)
-        for first in range(0, len(checked), TOGETHER):
-            some = slice(first, first + TOGETHER)
+        step = max(1, min(TOGETHER, SCORES // len(self)))
+        for first in range(0, len(checked), step):
+            some = slice(first, first + step)
             found = self._search(checked[some], k, mask)
             scores[some], rows[some] = found or self._flat.search(checked[some], k, mask)
         return scores, rows
@@ -248,24 +256,25 @@ class CertifiedIndex:
         """None where nothing is proven and all rows have to be read."""
         rotation, wide = self._rotation, queries.astype(np.float64)
         lengths = np.linalg.norm(wide, axis=1)
-        if (
-            not (lengths * rotation.longest > 1e-30).all()
-            or (lengths * rotation.longest).max() > 1e38
-        ):
-            return None  # too short to tell scores apart, or for the plain search to refuse
+        sizes = np.array([rotation.longest, *(lengths * rotation.longest)])
+        if not ((sizes > SMALL) & (sizes < 1 / SMALL)).all():
+            return None
         rotated = (wide / lengths[:, None]) @ rotation.axes.T
         head = asked(rotated[:, : rotation.head], rotation.longest)
         tail = asked(rotated[:, rotation.head :], rotation.longest)
         narrowing = Narrowing(
             head,
             tail if len(self._blocks) > 1 else None,
+            self._blocks,
+            len(self),
+            allowed,
             k,
             rotation.longest,
             rotation.stray,
             self._scan,
         )
         most = len(queries) * int(16 * k + DOUBTFUL * len(self))
-        found = narrowing.narrow(self._blocks, len(self), allowed, most)
+        found = narrowing.candidates(most)
         if found is None:
             return None
         scores = self._stored.exact(queries, found.queries, found.rows)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dpr.indexes.blocks import CHUNK, Block, BlockChunk, width_of
+from dpr.indexes.blocks import CHUNK, Block, width_of
 from dpr.indexes.index import Floats, Mask, Rows
 from dpr.indexes.rotation import Doubles
 from dpr.indexes.scan import Scan
@@ -24,6 +24,8 @@ _ROUNDED = 2.0**-8
 
 _SINGLE = 2.0**-19
 """For the few sums in float32 behind the scan, and for scores that float32 makes equal."""
+
+PAIRS = 1 << 16  # rows whose codes are copied at once
 
 _SLACK = 1.01  # for the bounds' own rounding
 
@@ -57,6 +59,11 @@ class Candidates:
             self.queries[which], self.rows[which], self.near[which], self.error[which]
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Candidates]) -> Candidates:
+        names = ("queries", "rows", "near", "error")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
 
 def asked(rotated: Doubles, longest: float) -> AskedBlock:
     """A block (q, numbers) of rotated queries, for vectors no longer than ``longest``."""
@@ -73,10 +80,13 @@ def asked(rotated: Doubles, longest: float) -> AskedBlock:
 
 
 class Narrowing:
-    """The candidates of some queries while the chunks go by.
+    """A search by bounds.
 
     Args:
         head, tail: the queries' blocks; tail None where the head is all.
+        blocks: of the vectors, as many.
+        rows: how many vectors there are.
+        allowed: (rows,) those that may be found; None: all.
         k: at most the number of rows that are allowed.
         longest, stray: of the vectors and of the rotation.
     """
@@ -85,108 +95,97 @@ class Narrowing:
         self,
         head: AskedBlock,
         tail: AskedBlock | None,
+        blocks: Sequence[Block],
+        rows: int,
+        allowed: Mask | None,
         k: int,
         longest: float,
         stray: float,
         scan: Scan,
     ) -> None:
         self.head, self.tail, self.k, self.scan = head, tail, k, scan
+        self.blocks, self.rows = blocks, rows
+        self.allowed = None if allowed is None else torch.from_numpy(allowed)
         self.count = len(head.error)
         self.rest = _SLACK * (stray + _SINGLE) * longest
-        self.floor = np.full(self.count, -np.inf)
-        none = np.empty(0, np.int64)
-        self.found = Candidates(none, none, none.astype(np.float32), none.astype(np.float32))
 
-    def narrow(
-        self, blocks: Sequence[Block], rows: int, allowed: Mask | None, most: int
-    ) -> Candidates | None:
-        """All candidates; None where more than ``most`` of them came together."""
-        for first in range(0, rows, CHUNK):
-            chunks = [block.chunk(first) for block in blocks]
-            mask = None if allowed is None else allowed[first : first + CHUNK]
-            if mask is not None and not mask.any():
-                continue
-            self._narrow(chunks, first, None if mask is None else torch.from_numpy(mask))
-            if len(self.found.rows) > most:
-                return None
-        return self.found
-
-    def _narrow(
-        self, chunks: Sequence[BlockChunk], first: int, allowed: torch.Tensor | None
-    ) -> None:
-        head = chunks[0]
-        near = self.scan(self.head.numbers, head.codes).float().mul_(head.scales)
-        if np.isneginf(self.floor).any():
-            self._sow(chunks, near, allowed)
-        upper = near.addcmul(self.head.reach, head.lost)
-        if self.tail is not None:
-            upper.addcmul_(self.tail.reach, head.behind)
-        may = upper >= _below(self.floor - self.head.error - self.rest)
-        if allowed is not None:
-            may &= allowed
-        places = np.flatnonzero(may.any(dim=0).numpy())
-        if not len(places):
-            return
-        wanted = torch.from_numpy(places)
-        total, error = self._closer(chunks, near, wanted)
-        queries, which = np.nonzero(may[:, wanted].numpy())
-        found = Candidates(
-            queries, places[which] + first, total[queries, which], error[queries, which]
-        )
-        self._take(found.taken(found.near + found.error >= self._limit()[found.queries]))
-
-    def _sow(
-        self, chunks: Sequence[BlockChunk], near: torch.Tensor, allowed: torch.Tensor | None
-    ) -> None:
-        """A first floor: what the k rows that look best so far are proven to reach."""
-        if allowed is not None:
-            near = near.masked_fill(~allowed, -torch.inf)
-            if int(allowed.sum()) < self.k:
-                return
-        elif near.shape[1] < self.k:
-            return
-        best = torch.topk(near, self.k, dim=1, sorted=False).indices
-        wanted, inverse = torch.unique(best, return_inverse=True)
-        total, error = self._closer(chunks, near, wanted)
-        lowest = np.take_along_axis(total - error, inverse.numpy(), axis=1).min(axis=1)
-        self.floor = np.maximum(self.floor, lowest)
-
-    def _closer(
-        self, chunks: Sequence[BlockChunk], near: torch.Tensor, wanted: torch.Tensor
-    ) -> tuple[Floats, Floats]:
-        """Products with all numbers of some rows, and their largest errors, both (q, n)."""
-        total, fixed = near[:, wanted], self.head.error + self.rest
-        error = self.head.reach * chunks[0].lost[wanted]
-        if self.tail is not None:
-            tail = chunks[1]
-            more = self.scan(self.tail.numbers, tail.codes[wanted]).float()
-            total += more.mul_(tail.scales[wanted])
-            error.addcmul_(self.tail.reach, tail.lost[wanted])
-            fixed = fixed + self.tail.error
-        error += torch.from_numpy(fixed[:, None]).float()
-        return total.numpy(), (error * _SLACK).numpy()
-
-    def _take(self, found: Candidates) -> None:
-        """Add candidates, raise the floor to the k-th best lower bound, drop what is below it."""
-        old = self.found
-        queries, rows, near, error = (
-            np.concatenate([getattr(old, name), getattr(found, name)])
-            for name in ("queries", "rows", "near", "error")
-        )
-        lower = near - error
+    def candidates(self, most: int) -> Candidates | None:
+        """All rows that can be among the best; None where these are more than ``most``."""
+        upper, seeds = self._scanned()
+        found: list[Candidates] = []
         for query in range(self.count):
-            own = lower[queries == query]
-            if len(own) >= self.k:
-                kth = np.partition(own, len(own) - self.k)[len(own) - self.k]
-                self.floor[query] = max(self.floor[query], float(kth))
-        kept = near + error >= self._limit()[queries]
-        self.found = Candidates(queries, rows, near, error).taken(kept)
+            floor = self._floor(self._closer(query, seeds[query]))
+            limit = _below(floor - self.head.error[query] - self.rest)
+            rows = np.flatnonzero(upper[query].numpy() >= limit)
+            parts = [
+                self._closer(query, some) for some in np.split(rows, range(PAIRS, len(rows), PAIRS))
+            ]
+            own = Candidates.joined(parts)
+            floor = max(floor, self._floor(own))
+            found.append(own.taken(own.near + own.error >= _below(floor)))
+            if sum(len(one.rows) for one in found) > most:
+                return None
+        return Candidates.joined(found)
 
-    def _limit(self) -> Floats:
-        return _below(self.floor)[:, 0].numpy()
+    def _scanned(self) -> tuple[torch.Tensor, list[Rows]]:
+        """What the head's codes allow each row to reach, the scan's error apart (q, rows), -inf
+        where it is not allowed; and for each query the k rows that look best."""
+        upper = torch.empty((self.count, self.rows))
+        seeds = [_Seeds(self.k) for _ in range(self.count)]
+        for first in range(0, self.rows, CHUNK):
+            chunk, some = self.blocks[0].chunk(first), slice(first, first + CHUNK)
+            scales, lost, behind = chunk.numbers
+            reached = upper[:, some].copy_(self.scan(self.head.numbers, chunk.codes)).mul_(scales)
+            if self.allowed is not None:
+                reached.masked_fill_(~self.allowed[some], -torch.inf)
+            for own, seed in zip(reached.numpy(), seeds, strict=True):
+                seed.add(own, first)
+            reached.addcmul_(self.head.reach, lost)
+            if self.tail is not None:
+                reached.addcmul_(self.tail.reach, behind)
+        return upper, [np.sort(seed.rows) for seed in seeds]
+
+    def _closer(self, query: int, rows: Rows) -> Candidates:
+        """Rows, in ascending order, with their products over all numbers."""
+        near, error = torch.zeros(len(rows)), torch.full((len(rows),), self.rest)
+        asked_blocks = [self.head] if self.tail is None else [self.head, self.tail]
+        for asked_block, block in zip(asked_blocks, self.blocks, strict=True):
+            taken = block.take(rows)
+            scales, lost, _ = taken.numbers
+            own = slice(query, query + 1)
+            near += self.scan(asked_block.numbers[own], taken.codes).float()[0].mul_(scales)
+            error += asked_block.reach[own, 0] * lost + asked_block.error[query]
+        queries = np.full(len(rows), query, np.int64)
+        return Candidates(queries, rows, near.numpy(), error.mul_(_SLACK).numpy())
+
+    def _floor(self, found: Candidates) -> float:
+        """What k of these rows of a query are proven to reach; -inf where there are fewer."""
+        lower = found.near - found.error
+        if len(lower) < self.k:
+            return -np.inf
+        return float(np.partition(lower, len(lower) - self.k)[len(lower) - self.k])
 
 
-def _below(limit: Doubles) -> torch.Tensor:
-    """(q, 1) float32, no more than the limits."""
-    rounded = limit.astype(np.float32)
-    return torch.from_numpy(np.nextafter(rounded, np.float32(-np.inf))[:, None])
+class _Seeds:
+    """The k rows that look best to a query while the chunks go by."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.scores = np.empty(0, np.float32)
+        self.rows = np.empty(0, np.int64)
+        self.least = -np.inf
+
+    def add(self, scores: Floats, first: int) -> None:
+        places = np.flatnonzero(scores > self.least)
+        self.scores = np.concatenate([self.scores, scores[places]])
+        self.rows = np.concatenate([self.rows, places + first])
+        spare = len(self.rows) - self.k
+        if spare > 0:
+            best = np.argpartition(self.scores, spare)[spare:]
+            self.scores, self.rows = self.scores[best], self.rows[best]
+            self.least = float(self.scores.min())
+
+
+def _below(limit: float) -> float:
+    """A number of float32 that is no more than the limit."""
+    return float(np.nextafter(np.float32(limit), np.float32(-np.inf)))

@@ -19,6 +19,7 @@ Scan = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 STEP = 32
 PLAIN_ROWS = 4096
+ONES = 1 << 16
 
 
 def plain_scan(queries: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -33,9 +34,17 @@ def plain_scan(queries: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
 
 def packed_scan(queries: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     """The products by torch's kernel for int8 weights (``torch._weight_int8pack_mm``)."""
-    ones = torch.ones(len(codes), dtype=torch.bfloat16)
-    result: torch.Tensor = torch._weight_int8pack_mm(queries, codes, ones)
+    result: torch.Tensor = torch._weight_int8pack_mm(queries, codes, _ones(len(codes)))
     return result
+
+
+def _ones(count: int) -> torch.Tensor:
+    return _made_ones()[:count] if count <= ONES else torch.ones(count, dtype=torch.bfloat16)
+
+
+@cache
+def _made_ones() -> torch.Tensor:
+    return torch.ones(ONES, dtype=torch.bfloat16)
 
 
 @cache
