@@ -188,3 +188,84 @@ def test_a_reader_is_taken_from_its_folder_or_the_model_around_it(
         assert run("ask", collection, QUESTIONS[0], "--json", *ANY, "--reader", place).stdout == (
             plain
         )
+
+
+def test_modes_filters_and_grouping_narrow_the_search(run: Run, collection: Path) -> None:
+    def found(*options: object) -> dict[str, Any]:
+        done = run("search", collection, "bread of the queen", "--json", *options)
+        assert done.exit_code == 0, done.output
+        (one,) = lines(done.stdout)
+        return one
+
+    assert found()["hits"] == found("--mode", "hybrid")["hits"]
+    assert found()["version"] == 1
+    both = [hit for hit in found()["hits"] if hit["bm25_rank"]]
+    assert {hit["document"] for hit in both} == {"bread"}
+    assert all(hit["dense_rank"] and hit["bm25_score"] > 0 for hit in both)
+    dense = found("--mode", "dense")["hits"]
+    assert all(hit["dense_score"] == hit["score"] and hit["bm25_rank"] is None for hit in dense)
+    assert [hit["dense_rank"] for hit in dense] == list(range(1, len(dense) + 1))
+    words = found("--mode", "bm25")["hits"]
+    assert {hit["document"] for hit in words} == {"bread"}
+    assert all(hit["bm25_score"] == hit["score"] and hit["dense_score"] is None for hit in words)
+    some = found("--where", "document=france|stone", "--where", "title!=Stone")["hits"]
+    assert {hit["document"] for hit in some} == {"france"}
+    spread = found("--per-document", 1)["hits"]
+    assert sorted(hit["document"] for hit in spread) == sorted(DOCUMENTS)
+    (asked,) = lines(
+        run("ask", collection, "bread", "--json", "--where", "document=bread", *ANY).stdout
+    )
+    assert {hit["document"] for hit in asked["hits"]} == {"bread"}
+    assert asked["version"] == 1
+
+
+def test_what_makes_no_sense_is_told_before_anything_is_loaded(run: Run, tmp_path: Path) -> None:
+    wrong = run("search", tmp_path / "nothing", "a", "--where", "lang==en")
+    assert wrong.exit_code == 1
+    assert "write one =" in wrong.stderr
+    assert run("search", tmp_path / "nothing", "a", "--mode", "words").exit_code == 2
+    assert run("ask", tmp_path / "nothing", "a", "--per-document", 0).exit_code == 2
+
+
+def test_people_see_both_scores_and_ranks_and_the_version(run: Run, collection: Path) -> None:
+    shown = run("search", collection, "bread of the queen").stdout
+    (found,) = lines(run("search", collection, "bread of the queen", "--json").stdout)
+    heads = [line for line in shown.splitlines() if "dense" in line]
+    for hit, head in zip(found["hits"], heads, strict=True):
+        assert f"{hit['score']:.2f}  dense {hit['dense_score']:.2f} (#{hit['dense_rank']})" in head
+        rank = f" (#{hit['bm25_rank']})" if hit["bm25_rank"] else ""
+        assert head.endswith(f"bm25 {hit['bm25_score']:.2f}{rank}")
+    assert any(hit["bm25_rank"] for hit in found["hits"])
+    assert "version 1 of the collection" in shown
+    several = run("search", collection, input="bread\nstone\n").stdout
+    assert several.count("version 1 of the collection") == 1
+
+
+@pytest.mark.parametrize("format", ["trec", "results", "jsonl"])
+def test_hits_are_written_to_a_file(
+    run: Run, collection: Path, tmp_path: Path, format: str
+) -> None:
+    from dpr.questions import read_results, read_run
+
+    file, output = tmp_path / "questions.txt", tmp_path / "hits"
+    file.write_text("\n".join(QUESTIONS), encoding="utf-8")
+    arguments = ("search", collection, "--questions", file, "--batch", 2)
+    shown = lines(run(*arguments, "--json").stdout)
+    done = run(*arguments, "--output", output, "--format", format)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{output}: the hits of 3 questions\n"
+    if format == "trec":
+        run_of = {
+            str(n): {h["id"]: h["score"] for h in one["hits"]} for n, one in enumerate(shown, 1)
+        }
+        assert read_run(output) == run_of
+        assert output.read_text(encoding="utf-8").splitlines()[0].endswith(" docs")
+    elif format == "results":
+        written = read_results(output)
+        assert [one.question.text for one in written] == QUESTIONS
+        ids = [[hit.passage.id for hit in one.hits] for one in written]
+        assert ids == [[hit["id"] for hit in one["hits"]] for one in shown]
+    else:
+        assert lines(output.read_text(encoding="utf-8")) == shown
+    told = json.loads(run(*arguments, "--output", output, "--json").stdout)
+    assert told == {"path": str(output), "format": "trec", "questions": 3}

@@ -171,3 +171,47 @@ def test_info_of_a_damaged_settings_file_is_an_error(run: Run, model: Path, tmp_
 def test_as_many_hits_are_shown_as_were_asked_for(run: Run, collection: Path) -> None:
     result = run("ask", collection, "who", "--k", 1, "--passages", 2, "--json")
     assert len(json.loads(result.stdout)["hits"]) == 1
+
+
+def test_duplicates_are_left_out_and_listed(run: Run, model: Path, tmp_path: Path) -> None:
+    table = tmp_path / "docs.jsonl"
+    texts = ["the old city of paris", "bread", "The  old city of Paris"]
+    rows = [{"id": f"d{n}", "text": text} for n, text in enumerate(texts)]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    arguments = ("index", table, "--to", tmp_path / "c", "--model", model)
+    kept = json.loads(run(*arguments, "--json").stdout)
+    assert (kept["passages"], kept["duplicates"], kept["documents"]) == (3, 0, 3)
+    options = ("--overwrite", "--duplicates", "drop-exact")
+    dropped = json.loads(run(*arguments, *options, "--json").stdout)
+    assert (dropped["passages"], dropped["duplicates"], dropped["documents"]) == (2, 1, 2)
+    assert dropped["duplicate_items"] == [
+        {"id": "d2", "of": "d0", "similarity": 1.0, "exact": True}
+    ]
+    assert "d2 equals d0" in run(*arguments, *options).stdout
+    wrong = run(*arguments, "--duplicates", "drop")
+    assert wrong.exit_code == 1
+    assert "choose keep, drop-exact" in wrong.stderr
+
+
+def test_words_and_types_of_vectors(run: Run, model: Path, documents: Path, tmp_path: Path) -> None:
+    arguments = ("index", documents, "--model", model, "--json")
+    without = tmp_path / "without"
+    made = json.loads(run(*arguments, "--to", without, "--words", "none", "--dtype", "int8").stdout)
+    assert made["dtype"] == "int8"
+    assert run("search", without, "paris").exit_code == 0
+    by_words = run("search", without, "paris", "--mode", "bm25")
+    assert by_words.exit_code == 1
+    assert "not counted" in by_words.stderr
+    assert run(*arguments, "--to", tmp_path / "plain", "--words", "plain").exit_code == 0
+    # "stones" is no form of "stone" where nobody's stems are known.
+    for place, count in (("plain", 0), ("english", 1)):
+        run(*arguments, "--to", tmp_path / place, "--words", place)
+        found = run("search", tmp_path / place, "stones", "--mode", "bm25", "--json").stdout
+        assert (len(json.loads(found)["hits"]) > 0) == bool(count)
+    finnish = run(*arguments, "--to", tmp_path / "finnish", "--words", "finnish")
+    assert finnish.exit_code == 0
+    assert "no stop words are known for finnish" in finnish.stderr
+    unknown = run(*arguments, "--to", tmp_path / "unknown", "--words", "klingon")
+    assert unknown.exit_code == 1
+    assert "language is 'klingon'" in unknown.stderr
+    assert not (tmp_path / "unknown").exists()
