@@ -240,6 +240,10 @@ def test_passages_whose_bytes_are_hostile_are_refused(folder: Path) -> None:
     assert verify(folder) != []
     with pytest.raises(CollectionError):
         compact(folder)
+    (segment / "ids.npy").write_bytes(b"")
+    (segment / "vectors.npy").write_bytes((segment / "vectors.npy").read_bytes() + b"!")
+    assert repair(folder).lost == 16  # only those of the other segment are left
+    assert verify(folder) == []
 
 
 ODD = (

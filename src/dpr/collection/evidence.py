@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -44,8 +45,8 @@ from dpr.collection.passages import (
     blocks_from_bytes,
     from_batch,
     layout_fault,
-    parse_block,
     scan_blocks,
+    sound_block,
 )
 from dpr.collection.vectors import HEADER_BYTES, Stored, row_bytes
 from dpr.errors import CollectionError, CorruptionError
@@ -245,7 +246,7 @@ class Evidence:
         return blocks if layout_fault(blocks, entry.bytes, self.segment.rows) == "" else []
 
     def _proven_passages(self) -> Mask:
-        holds = [self._passage_bytes(block) is not None for block in self.blocks]
+        holds = [self._sound(number) is not None for number in range(len(self.blocks))]
         counts = [block.rows for block in self.blocks]
         return np.repeat(holds, counts) if holds else np.zeros(self.segment.rows, np.bool_)
 
@@ -273,14 +274,21 @@ class Evidence:
         wanted = (self._hashes or b"")[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
         return hashlib.sha256(b"".join(self._vector_bytes(block))).digest() == wanted
 
+    def _sound(self, number: int) -> pa.RecordBatch | None:
+        block = self.blocks[number]
+        data = self._passage_bytes(block)
+        with suppress(ValueError):
+            return None if data is None else sound_block(pa.py_buffer(data), block.rows)
+        return None
+
     def _batch(self, number: int) -> pa.RecordBatch:
-        data = self._passage_bytes(self.blocks[number])
-        if data is None:
+        batch = self._sound(number)
+        if batch is None:
             raise CorruptionError(
                 f"{self.files.folder / PASSAGES_FILE}: changed while it was being read; check the "
                 "disk"
             )
-        return parse_block(pa.py_buffer(data), self.blocks[number].rows)
+        return batch
 
     def _stretches(self) -> list[tuple[int, int]]:
         """Blocks of proven passages that follow each other: (first, behind the last)."""

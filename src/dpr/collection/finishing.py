@@ -32,7 +32,7 @@ from dpr.collection.manifest import (
     FileEntry,
     Segment,
 )
-from dpr.collection.passages import Block, blocks_to_bytes, parse_block, scan_blocks
+from dpr.collection.passages import Block, blocks_to_bytes, scan_blocks, sound_block
 from dpr.errors import CorruptionError
 
 _ROWS_AT_ONCE = 1 << 14
@@ -96,7 +96,7 @@ def batches(path: Path, blocks: list[Block]) -> Iterator[pa.RecordBatch]:
     with pa.memory_map(str(path)) as source:
         data = source.read_buffer()
         for block in blocks:
-            yield parse_block(data.slice(block.offset, block.bytes), block.rows)
+            yield sound_block(data.slice(block.offset, block.bytes), block.rows)
 
 
 def _ids(path: Path, blocks: list[Block], rows: int) -> Iterator[bytes | memoryview]:

@@ -174,9 +174,33 @@ def from_batch(batch: pa.RecordBatch, rows: Sequence[int]) -> list[Passage]:
         for column in batch.columns[:PASSAGE_COLUMNS]
     ]
     *fields, metadata = columns
-    parsed = {text: json.loads(text) for text in set(metadata) if text}
+    parsed = {text: _parsed(text) for text in set(metadata) if text}
     values = list(zip(*fields, ([parsed.get(text, {}) for text in metadata]), strict=True))
     return [Passage(*one) for one in (values if some else [values[row] for row in rows])]
+
+
+def _parsed(metadata: str) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata)
+    except (ValueError, RecursionError) as error:
+        raise CorruptionError(f"a passage's metadata is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CorruptionError(f"a passage's metadata is a {type(value).__name__}, no object")
+    return value
+
+
+def sound_block(data: pa.Buffer, rows: int) -> pa.RecordBatch:
+    """``parse_block``, and checked in full: right hashes do not make bytes sound.
+
+    Raises:
+        ValueError: it makes no sense; reading values from it could crash.
+    """
+    try:
+        batch = parse_block(data, rows)
+        batch.validate(full=True)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(str(error)) from error
+    return batch
 
 
 def parse_block(data: pa.Buffer, rows: int) -> pa.RecordBatch:
