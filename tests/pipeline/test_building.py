@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dpr.collection import BuildSettings
-from dpr.errors import CheckpointError
+from dpr.errors import CheckpointError, SettingsError
+from dpr.indexes.words import WordsSettings
 from dpr.pipeline import index
 from dpr.records import Document
 from dpr.shipped import find_models
@@ -48,6 +49,17 @@ def test_a_reader_that_is_not_there_is_met_before_encoding(
             [Document("a", "text")],
             tmp_path / "c",
             model=replace(names, reader=str(tmp_path / "absent")),
+        )
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_language_without_stems_is_met_before_encoding(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="language is 'klingon'"):
+        index(
+            [Document("a", "text")],
+            tmp_path / "c",
+            model=tiny_model,
+            words=WordsSettings(language="klingon"),
         )
     assert not (tmp_path / "c").exists()
 

@@ -22,7 +22,7 @@ from dpr.corpus import (
 from dpr.corpus.duplicates import Duplicates
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors
 from dpr.errors import CollectionError, CorruptionError, InputError
-from dpr.indexes.words import WordsSettings
+from dpr.indexes.analysis import Analyzer, WordsSettings
 from dpr.models.config import DPRConfig
 from dpr.pipeline.models import Model, lasting, model_names
 from dpr.pipeline.passages import Reading, Source, described, read_entries
@@ -97,9 +97,12 @@ def index(
     """
     cut = SplitSettings.parse(split) if isinstance(split, str) else split
     reading = reading or SourceSettings()
+    # A package or reader that is not there is met before encoding.
+    if words:
+        Analyzer(words)
     names = model_names(model)
     if names.reader:
-        DPRConfig.from_pretrained(names.reader)  # a reader that is not there is met before encoding
+        DPRConfig.from_pretrained(names.reader)
     met = Reading()
     entries = read_entries(source, {}, reading, cut, "0", met, duplicates)
     context = ContextEncoder.from_pretrained(names.context)
