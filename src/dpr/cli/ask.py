@@ -60,8 +60,6 @@ def ask(
       dpr ask docs.dpr "Who wrote the parser?" --where 'year>=1990' --per-document 1
 
       echo "Who wrote the parser?" | dpr ask docs.dpr
-
-      dpr ask docs.dpr
     """
     asking.check_question(question, questions)
     narrowed = asking.narrowed(mode, where, per_document)

@@ -98,9 +98,7 @@ def evaluate(
 
     [bold]Examples[/]
 
-      dpr evaluate docs.dpr --questions dev.jsonl --baseline bm25 --to report/
-
-      dpr evaluate docs.dpr dense bm25 --questions dev.jsonl
+      dpr evaluate docs.dpr dense --questions dev.jsonl --baseline bm25 --to report/
 
       dpr evaluate old=a.dpr new=b.dpr bm25.run --questions nfcorpus/ --measure nDCG@10
 

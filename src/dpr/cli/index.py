@@ -72,18 +72,15 @@ def index(
 
       dpr index docs/ --to docs.dpr
 
-      dpr index corpus.jsonl --to c.dpr --text-column body --on-error skip
-
       dpr index books.csv --to books.dpr --metadata-column year --duplicates drop-near
 
-      dpr index psgs_w100.tsv --to wiki.dpr --split none --model runs/retriever/best
+      dpr index psgs_w100.tsv --to wiki.dpr --split none --model runs/mine/best
     """
     from dpr.collection import BuildSettings
     from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
 
-    cut = SplitSettings.parse(split)
     settings: dict[str, Any] = {
-        "split": cut,
+        "split": SplitSettings.parse(split),
         "reading": SourceSettings(
             format=format.value,
             id_column=id_column,

@@ -54,8 +54,7 @@ def report(
         train: train the model on a part of the questions and test on the others, before and after.
         pseudo: questions to make where there are none.
     """
-    folder = Path(to)
-    settings = settings or EvaluationSettings()
+    folder, settings = Path(to), settings or EvaluationSettings()
     tell = tell or (lambda text: None)
     check_lasting(documents)
     check_extras()
@@ -78,22 +77,20 @@ def report(
             asked = parts.test
             taught = _taught(model, parts, shelf, folder / "training", tell)
     if train:
-        trained = f"{name}, trained"
-        systems[trained] = folder / "trained.dpr"
+        systems[trained := f"{name}, trained"] = folder / "trained.dpr"
         indexed(trained, taught)
-    places = [f"{name}={path}" for name, path in systems.items()]
-    if mode == "hybrid" and not train:
-        places.append(DENSE)  # beside both, and words alone, so that what each gives can be seen
+    # Beside both, vectors alone and words alone, so that what each gives can be seen.
+    alone = [DENSE] if mode == "hybrid" and not train else []
     found = evaluate(
-        places,
+        [*(f"{name}={path}" for name, path in systems.items()), *alone],
         asked,
         baseline=BM25,
         settings=settings,
         encode_seconds=seconds,
         tell=tell,
     )
-    found = _told_of(found, documents if questions is None else questions, given is None)
     tell("writing the report")
+    found = _told_of(found, documents if questions is None else questions, given is None)
     return found, write_report(found, folder)
 
 
