@@ -37,9 +37,9 @@ def recorded(command: Command, root: Path) -> tuple[Tree, Recorder]:
     return before, recorder
 
 
-def states(before: Tree, recorder: Recorder) -> dict[str, tuple[str, Tree]]:
-    """All that differ, each with where it comes from."""
-    disk, rng = Disk(before), random.Random(1)
+def states(before: Tree, recorder: Recorder) -> tuple[dict[str, tuple[str, Tree]], int]:
+    """All that differ, each with where it comes from; and how many there are."""
+    disk, rng, count = Disk(before), random.Random(1), 0
     found: dict[str, tuple[str, Tree]] = {}
     for number, operation in enumerate([None, *recorder.operations]):
         if operation is not None:
@@ -47,7 +47,8 @@ def states(before: Tree, recorder: Recorder) -> dict[str, tuple[str, Tree]]:
         for what, tree in disk.crashes(FULL, rng):
             where = f"after {number} operations ({operation and operation[:2]}), {what}"
             found.setdefault(digest(tree), (where, tree))
-    return found
+            count += 1
+    return found, count
 
 
 def check_opens(command: Command, folder: Path) -> None:
@@ -82,7 +83,8 @@ def test_whatever_a_power_cut_leaves_opens_and_can_be_gone_on_with(
 ) -> None:
     (tmp_path / "recorded").mkdir()
     before, recorder = recorded(command, tmp_path / "recorded")
-    found = list(states(before, recorder).values())
+    different, count = states(before, recorder)
+    found = list(different.values())
     assert len(found) > len(recorder.operations) / 2
     chosen = found if FULL else found[random.Random(command.name).randrange(STRIDE) :: STRIDE]
     for number, (where, tree) in enumerate(chosen):
@@ -95,8 +97,8 @@ def test_whatever_a_power_cut_leaves_opens_and_can_be_gone_on_with(
             raise AssertionError(f"{command.name}: {where}") from error
         shutil.rmtree(root)
     report(
-        f"power loss, {command.name}: {len(recorder.operations)} operations, {len(chosen)} states, "
-        f"0 bad opens"
+        f"power loss, {command.name}: {len(recorder.operations)} operations, {count} states, of "
+        f"which {len(chosen)} differ, 0 bad opens"
     )
 
 
@@ -120,7 +122,7 @@ def test_a_sync_that_is_left_out_is_noticed(tmp_path: Path) -> None:
     before, recorder = recorded(command, tmp_path / "recorded")
     recorder.operations = [one for one in recorder.operations if one[0] != "sync"]
     bad = 0
-    for number, (_, tree) in enumerate(reversed(states(before, recorder).values())):
+    for number, (_, tree) in enumerate(reversed(states(before, recorder)[0].values())):
         write_tree(tree, tmp_path / str(number))
         try:
             check_opens(command, tmp_path / str(number) / "c")
