@@ -21,7 +21,7 @@ BUILT_FROM := pyproject.toml constraints.txt hatch_build.py
 
 # Two runs of pip in one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help install demo test check peers bench clean
+.PHONY: help install demo test check peers bench reliability clean
 
 help:
 	@echo "make install   an editable install with everything for development, in $(VENV)"
@@ -30,6 +30,7 @@ help:
 	@echo "make check     format, lint, types, architecture, tests: what CI runs"
 	@echo "make peers     answer measures against Pyserini's and Transformers', in $(PEERS)"
 	@echo "make bench     the benchmarks, one after the other"
+	@echo "make reliability  kills, power cuts, full disks, damage and readers at full size (an hour)"
 	@echo "make clean     removes what the other targets made, $(VENV) included"
 
 install: $(VENV)/.installed-dev
@@ -52,6 +53,12 @@ peers: $(VENV)/.installed-dev $(PEERS)/.installed
 
 bench: $(VENV)/.installed-dev
 	set -e; for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script; done
+
+# The sizes of the figures in docs/reliability.md. RELIABILITY_SECONDS=60 shortens the last one.
+reliability: $(VENV)/.installed-dev
+	set -e; for suite in power_loss disk kill hostile repair corruption readers; do \
+	  RELIABILITY=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
+	    tests/collection/test_$$suite.py $(PYTEST_ARGS); done
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
