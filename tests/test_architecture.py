@@ -84,6 +84,7 @@ DEPENDENCIES = {
 EXTRAS = {
     "bm25s",
     "docx",
+    "faiss",
     "ir_measures",
     "jinja2",
     "matplotlib",
