@@ -66,6 +66,16 @@ def test_json_without_the_values_of_each_question(
     assert "per_question" not in shape
 
 
+def test_parts_of_hybrid_search(run: Run, collection: Path, questions: Path) -> None:
+    arguments = ("evaluate", collection, "dense", "bm25", "--questions", questions, "--read", "0")
+    shape = json.loads(run(*arguments, "--json").stdout)
+    modes = {one["name"]: one["settings"]["mode"] for one in shape["systems"]}
+    assert modes == {"docs": "hybrid", "dense": "dense", "bm25": "bm25"}
+    assert "docs: searched by its vectors and words together (hybrid)." in shape["notes"]
+    forced = json.loads(run(*arguments, "--mode", "bm25", "--json").stdout)
+    assert [one["settings"]["mode"] for one in forced["systems"]] == ["bm25", "dense", "bm25"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

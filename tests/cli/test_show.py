@@ -8,7 +8,7 @@ import random
 import pytest
 from rich.console import Console
 
-from dpr.cli.show import NO_ANSWER, heading, mark, show_asked
+from dpr.cli.show import NO_ANSWER, facts_of, heading, mark, scores, show_asked
 from dpr.cli.terminal import clean
 from dpr.records import Answer, Asked, Hit, Passage, Question
 
@@ -74,6 +74,18 @@ def test_a_heading_names_title_and_section_once() -> None:
     assert heading(Passage("p", "", "Title", "Section")) == "Title › Section"
     assert heading(Passage("p", "", "Title", "Title")) == "Title"
     assert heading(Passage("p", "")) == "p"
+
+
+def test_a_hit_tells_what_its_score_came_from() -> None:
+    passage = Passage("d#1", "", title="T", source="s.md", document="d", metadata={"year": 1990})
+    both = scores(Hit(passage, 0.5, 12.0, 3, 0.0, None))
+    assert both == "0.50  dense 12.00 (#3)  bm25 0.00"
+    assert scores(Hit(passage, 12.0, 12.0, 1)) == "12.00"
+    assert scores(Hit(passage, 2.0, None, None, 2.0, 1)) == "2.00"
+    assert facts_of(passage) == "document: d · year: 1990"
+    assert facts_of(Passage("d", "", "T", source="folder/d")) == ""
+    long = facts_of(Passage("p", "", metadata={"a": "x y " * 100, "b": "\x1b[2J"}))
+    assert (len(long) <= 160, long[-1]) == (True, "…")
 
 
 def test_nothing_found_is_said() -> None:

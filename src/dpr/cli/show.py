@@ -83,7 +83,7 @@ def facts_of(passage: Passage) -> str:
     """The metadata, and the document where neither heading nor source name it."""
     facts = {name: str(value) for name, value in passage.metadata.items()}
     document = passage.document or passage.id
-    if passage.title and not passage.source.endswith(document):
+    if passage.title and not f"/{passage.source}".endswith(f"/{document}"):
         facts = {"document": document} | facts
     text = one_line(" · ".join(f"{name}: {value}" for name, value in facts.items()))
     return text if len(text) <= GLANCE else text[: GLANCE - 1].rstrip() + "…"
