@@ -53,7 +53,6 @@ MOST = 1 / 16
 DOUBTFUL = 1 / 256
 """Of all rows; where so many more than k may be among the best of a query, all rows are read."""
 
-
 SMALL = 1e-30
 """Vectors and products below this, or above its inverse, are too near to the ends of float32."""
 
@@ -172,11 +171,18 @@ class _Rotation:
         return cls(axes, head, longest, stray)
 
 
+def _path(name: str, files: Mapping[str, Path]) -> Path:
+    if name not in files:
+        raise CorruptionError(f"the file {name} of the index is missing; build the index again")
+    return files[name]
+
+
 class CertifiedIndex:
     """A certified index that is open for searching.
 
     Args:
-        rotation, head, tail: what was built; no tail where the head holds all numbers.
+        rotation: of the vectors.
+        blocks: of the rotated vectors: the head, and the tail where there is one.
         stored: the vectors it was built from.
         ids: as in ``FlatIndex``.
     """
@@ -207,16 +213,10 @@ class CertifiedIndex:
         Raises:
             CorruptionError: a file is missing, or is not of these vectors.
         """
-        wanted = [ROTATION, HEAD]
-        for name in wanted:
-            if name not in files:
-                raise CorruptionError(f"the file {name} of the index is missing; build it again")
-        rotation = _Rotation.read(files[ROTATION], stored)
-        blocks = [Block(files[HEAD], len(stored), rotation.head)]
+        rotation = _Rotation.read(_path(ROTATION, files), stored)
+        blocks = [Block(_path(HEAD, files), len(stored), rotation.head)]
         if rotation.head < stored.dim:
-            if TAIL not in files:
-                raise CorruptionError(f"the file {TAIL} of the index is missing; build it again")
-            blocks.append(Block(files[TAIL], len(stored), stored.dim - rotation.head))
+            blocks.append(Block(_path(TAIL, files), len(stored), stored.dim - rotation.head))
         return cls(rotation, blocks, stored, ids)
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dpr.indexes.blocks import CHUNK, Block, width_of
+from dpr.indexes.blocks import CHUNK, UP, Block, width_of
 from dpr.indexes.index import Floats, Mask, Rows
 from dpr.indexes.rotation import Doubles
 from dpr.indexes.scan import Scan
@@ -76,7 +76,7 @@ def asked(rotated: Doubles, longest: float) -> AskedBlock:
     # Rounding to a 254th of the largest number makes codes this much longer than the vector.
     codes = (1 + width**0.5 / 250) * longest
     error = _SLACK * (off + _ROUNDED * (reach + off)) * codes
-    return AskedBlock(numbers, torch.from_numpy(_SLACK * reach[:, None]).float(), error)
+    return AskedBlock(numbers, torch.from_numpy(UP * reach[:, None]).float(), error)
 
 
 class Narrowing:
