@@ -93,13 +93,17 @@ def test_new_passages_are_found_beside_an_index_and_what_was_wanted_is_checked(
     index(documents(0, 200), to, model=tiny_model, split="none")
     assert recheck(to) is None
     tune(to, targets=Targets(0.9, latency=60.0, k=5), questions=asked(), candidates=CANDIDATES[1:])
-    add(documents(200, 220), to)
+    assert add(documents(200, 220), to).note == ""
     with Pipeline.open(to, read=False) as pipeline:
         assert [group.kind for group in pipeline.searcher.dense.groups] == ["hnsw", "flat"]
         found = {hit.passage.id for hit in pipeline.search("tale", 220, mode="dense")}
     assert found == {f"d{n}" for n in range(220)}
     checked = recheck(to)
     assert checked is not None and checked[1] == [] and checked[0].recall > 0.9
+    grown = add(documents(0, 260), to)
+    assert "grown from 200 to 260" in grown.note and grown.note.endswith("as wanted")
+    assert grown.manifest == read_manifest(to)
+    assert add(documents(0, 261), to).note == ""  # measured once for each fifth
 
 
 def test_where_nothing_does_it_the_collection_stays(folder: Path) -> None:

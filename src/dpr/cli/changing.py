@@ -83,6 +83,7 @@ def _summary(done: Indexed, to: Path, seconds: float) -> dict[str, Any]:
             "total": done.manifest.rows,
         },
         "seconds": round(seconds, 3),
+        "note": done.note,
         **problems_shape(done.problems),
     }
 
@@ -99,5 +100,6 @@ def _show(done: Indexed, summary: dict[str, Any]) -> None:
         f"{summary['path']}: version {summary['version']}, {passages['total']:,} passages, "
         f"in {terminal.duration(summary['seconds'])}"
     )
-    if text := done.problems.summary():
-        terminal.line(text)
+    for text in (done.note, done.problems.summary()):
+        if text:
+            terminal.line(text)

@@ -45,6 +45,7 @@ class Indexed:
         replaced: how many of these took the place of earlier ones.
         gone: how many documents are no longer there.
         unchanged: how many of the source's documents were as they are.
+        note: what people should know of the index; empty where there is nothing.
     """
 
     manifest: Manifest
@@ -57,6 +58,7 @@ class Indexed:
     replaced: int = 0
     gone: int = 0
     unchanged: int = 0
+    note: str = ""
 
     @property
     def truncated(self) -> int:

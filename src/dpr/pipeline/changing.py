@@ -22,6 +22,7 @@ from dpr.collection import (
     StoredDocument,
     add_documents,
     named,
+    read_manifest,
     remove_documents,
     small_segments,
 )
@@ -41,6 +42,7 @@ from dpr.filters import Filters
 from dpr.pipeline.building import Indexed, Telling, check_lasting, index, is_collection
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.pipeline.passages import Reading, Source, described, read_entries
+from dpr.pipeline.tuning import check_growth
 from dpr.records import Passage
 from dpr.search.masks import Masks
 from dpr.search.parts import WordsMaker, words_settings
@@ -238,6 +240,11 @@ class _Update:
         remove: bool,
     ) -> Indexed:
         names = made_with(self.folder) if model is None else model_names(model)
+        if not names.context:
+            raise CollectionError(
+                f"{self.folder}: its vectors came from elsewhere, and no context encoder is known "
+                "for them, so nothing can be added; name a model that has one (--model, model=)"
+            )
         telling = Telling(ContextEncoder.from_pretrained(names.context), progress)
         replaced: set[str] = {*self.known, *self.others}
         with Collection.open(self.folder) as collection:
@@ -257,8 +264,9 @@ class _Update:
         if small := small_segments(manifest):
             manifest = compact_segments(self.folder, which=small, makers=makers).manifest
         met = self.met
+        note = check_growth(self.folder, manifest, model)
         return Indexed(
-            manifest,
+            read_manifest(self.folder) if note else manifest,
             met.problems,
             met.duplicates,
             changed.added,
@@ -268,6 +276,7 @@ class _Update:
             replaced=len(self.replaced),
             gone=len(self.gone),
             unchanged=len(met.seen) - met.changed,
+            note=note,
         )
 
     def _entries(self, collection: Collection, remove: bool) -> Iterator[Entry]:
