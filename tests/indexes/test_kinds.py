@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import FolderBench
 
-from dpr.errors import SettingsError
+from dpr.errors import CorruptionError, SettingsError
 from dpr.indexes import FlatIndex, kinds
 from dpr.indexes.binary import BinaryEffort, BinarySettings
 from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
@@ -30,8 +31,8 @@ def test_what_is_worth_trying_goes_through_json(rows: int, dim: int) -> None:
         assert one.efforts
         for effort in one.efforts:
             assert kinds.effort_from(json.loads(json.dumps(kinds.to_json(effort)))) == effort
-            assert kinds.kind_of(effort) == kinds.kind_of(one.settings)
-        assert 0 <= one.settings.bytes(rows, dim) < max(8 * rows * dim, 10_000_000)
+            assert type(effort) is type(kinds.usual_effort(one.settings))
+        assert 0 <= kinds.estimated_bytes(one.settings, rows, dim) < max(8 * rows * dim, 10_000_000)
         if isinstance(one.settings, IVFSettings):
             assert one.settings.cells <= rows
 
@@ -66,7 +67,7 @@ BROKEN_EFFORTS: list[Any] = [
     {"kind": "ivf", "probes": 0},
     {"kind": "ivf", "candidates": 1.0},
     {"kind": "binary", "candidates": True},
-    {"kind": "flat", "probes": 3},
+    {"kind": "exact", "probes": 3},
 ]
 
 
@@ -85,8 +86,29 @@ def test_other_efforts_are_refused(given: Any) -> None:
 def test_an_error_says_what_is_allowed() -> None:
     with pytest.raises(SettingsError, match=r"allowed for hnsw are: storage, neighbours, effort"):
         kinds.settings_from({"kind": "hnsw", "m": 3})
-    with pytest.raises(SettingsError, match=r"kind of flat, .*hnsw, ivf, binary"):
+    with pytest.raises(SettingsError, match=r"kind of flat, certified, hnsw, ivf, binary"):
         kinds.settings_from({"kind": "annoy"})
+
+
+def test_exact_search_is_a_kind_too(bench: FolderBench) -> None:
+    vectors = np.random.default_rng(0).standard_normal((500, 64)).astype(np.float32)
+    stored = StoredVectors([vectors])
+    settings = kinds.CertifiedSettings()
+    names = kinds.build(settings, stored, bench)
+    index = kinds.load(settings, {name: bench.folder / name for name in names}, stored)
+    for found, wanted in zip(
+        index.search(vectors[:20], 9), FlatIndex(stored).search(vectors[:20], 9), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    assert index.exact
+    assert index.bytes == pytest.approx(kinds.estimated_bytes(settings, 500, 64), rel=0.25)
+
+
+@pytest.mark.parametrize("made", [HNSWSettings, IVFSettings, BinarySettings])
+def test_a_missing_file_is_named(made: Any) -> None:
+    stored = StoredVectors([np.eye(4, dtype=np.float32)])
+    with pytest.raises(CorruptionError, match="of the index is missing; build"):
+        kinds.load(made(), {}, stored)
 
 
 def test_flat_has_no_files_and_takes_no_other_effort() -> None:
@@ -100,4 +122,4 @@ def test_flat_has_no_files_and_takes_no_other_effort() -> None:
 
 def test_defaults_are_allowed() -> None:
     for made in (HNSWSettings, IVFSettings, BinarySettings, HNSWEffort, IVFEffort, BinaryEffort):
-        assert kinds.kind_of(made()) in kinds.SETTINGS
+        assert kinds.kind_of(made())

@@ -1,6 +1,6 @@
-"""Axes to code vectors along: principal axes, rotations of them, and fair shares of them.
+"""Axes to code vectors along, of which those that matter more take more of a code.
 
-Takes and gives arrays. Knows nothing of indexes.
+Takes principal axes (``rotation``) and gives others. Knows nothing of indexes.
 
 An axis has two sides: what rows are multiplied by, and what queries are. Inner products are kept as
 long as one side is the other divided by its squared length, whatever the lengths are; so a long
@@ -13,45 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.indexes.index import Floats
-
-Energies = npt.NDArray[np.float64]
+from dpr.indexes.rotation import Doubles
 
 SHORTEST = 1e-3  # of the longest axis
 
 
-def principal(vectors: Floats, dims: int) -> tuple[Floats, Energies]:
-    """The axes (dims, dim), of length 1, that keep most of the vectors' inner products, and the
-    mean square of the vectors along each, in descending order.
-
-    The eigenvectors of the second moment about zero, not about the mean: a product of two vectors
-    is then the sum of their products along the axes.
-    """
-    moment = np.zeros((vectors.shape[1], vectors.shape[1]))
-    for first in range(0, len(vectors), 8192):
-        some = vectors[first : first + 8192].astype(np.float64)
-        moment += some.T @ some
-    energies, columns = np.linalg.eigh(moment / len(vectors))
-    axes = columns[:, ::-1][:, :dims].T
-    return np.ascontiguousarray(axes, dtype=np.float32), energies[::-1][:dims].clip(min=0)
-
-
-def rotated(axes: Floats, seed: int) -> Floats:
-    """The same space by random axes, so that each keeps about as much as any other."""
-    count = len(axes)
-    random = np.random.default_rng(seed).standard_normal((count, count))
-    turn, upper = np.linalg.qr(random)
-    turn *= np.sign(np.diag(upper))
-    return np.ascontiguousarray(turn @ axes.astype(np.float64), dtype=np.float32)
-
-
-def weighted(axes: Floats, energies: Energies, width: int) -> Floats:
-    """The axes for queries, in groups of ``width`` that need about as many bits.
+def weighted(axes: Doubles, energies: Doubles, width: int) -> Floats:
+    """The axes (dims, dim) for queries, in groups of ``width`` that need about as many bits.
 
     What an error along an axis costs is the query's part along it. So rows are multiplied by the
     root of what queries have along each axis, which is taken to be what vectors have, and queries
     are divided by it; then the sum of squared errors is what a code should keep small. Bits are
     even when the product of energies is the same for each group (eigenvalue allocation, Ge et al.
     2013). The last axes, too few for a group, are left out.
+
+    Args:
+        axes: (dims, dim) of length 1.
+        energies: (dims,) the mean square of vectors along each, in descending order.
     """
     lengths = np.sqrt(energies / max(float(energies.max()), 1e-300)).clip(min=SHORTEST)
     order = balanced(energies * lengths**2, width)
@@ -64,7 +42,7 @@ def other_side(axes: Floats) -> Floats:
     return np.ascontiguousarray(axes / squares, dtype=np.float32)
 
 
-def balanced(energies: Energies, width: int) -> npt.NDArray[np.int64]:
+def balanced(energies: Doubles, width: int) -> npt.NDArray[np.int64]:
     """An order of axes in which each group of ``width`` has about the same product of energies."""
     width = min(width, len(energies))
     groups = len(energies) // width

@@ -25,10 +25,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from dpr.errors import SettingsError
-from dpr.indexes.axes import other_side, principal, rotated, weighted
+from dpr.indexes.axes import other_side, weighted
 from dpr.indexes.coarse import ROWS_A_CELL, STEP_ROWS, assigner, centroids, prober, sample
 from dpr.indexes.faiss_files import chunks, library, read, selector
 from dpr.indexes.index import Bench, Floats, Mask, Progress, Rows
+from dpr.indexes.rotation import mixed, principal_axes
 from dpr.indexes.stored import StoredVectors
 
 Code = Literal["rabitq", "pq"]
@@ -247,11 +248,11 @@ def _trained(settings: IVFSettings, stored: StoredVectors, progress: Progress | 
             f"number, which codes {4 // settings.bits} numbers together; choose code='rabitq'"
         )
     stored.longest()  # refuses what is not finite
-    axes, energies = principal(sample(stored, TRAINING_ROWS, settings.seed), dims)
+    energies, principal = principal_axes(stored, TRAINING_ROWS)
     if settings.code == "rabitq":
-        axes = rotated(axes, settings.seed)
+        axes = mixed(principal[:dims], [dims], settings.seed).astype(np.float32)
     else:
-        axes = weighted(axes, energies, 2)
+        axes = weighted(principal[:dims], energies[:dims], 2)
     turn = faiss.LinearTransform(stored.dim, len(axes), False)
     faiss.copy_array_to_vector(axes.ravel(), turn.A)
     turn.is_trained = True

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dpr.errors import SettingsError
+from dpr.errors import CorruptionError, SettingsError
 from dpr.indexes import binary, hnsw, ivf
 from dpr.indexes.approximate import ApproximateIndex
 from dpr.indexes.binary import BinaryEffort, BinarySettings
+from dpr.indexes.certified import CertifiedIndex, CertifiedSettings, build_certified
 from dpr.indexes.flat import FlatIndex
 from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
 from dpr.indexes.index import Bench, Ids, Index, Progress
@@ -28,27 +29,24 @@ from dpr.indexes.stored import StoredVectors
 class FlatSettings:
     """Exact search without files of its own."""
 
-    def bytes(self, rows: int, dim: int) -> int:
-        """What an index of so many rows will take."""
-        return 0
-
 
 @dataclass(frozen=True, slots=True)
 class NoEffort:
     """Exact search always looks at everything."""
 
 
-IndexSettings = FlatSettings | HNSWSettings | IVFSettings | BinarySettings
+IndexSettings = FlatSettings | CertifiedSettings | HNSWSettings | IVFSettings | BinarySettings
 SearchEffort = NoEffort | HNSWEffort | IVFEffort | BinaryEffort
 
 SETTINGS: dict[str, type[IndexSettings]] = {
     "flat": FlatSettings,
+    "certified": CertifiedSettings,
     "hnsw": HNSWSettings,
     "ivf": IVFSettings,
     "binary": BinarySettings,
 }
 EFFORTS: dict[str, type[SearchEffort]] = {
-    "flat": NoEffort,
+    "exact": NoEffort,
     "hnsw": HNSWEffort,
     "ivf": IVFEffort,
     "binary": BinaryEffort,
@@ -130,7 +128,18 @@ def build(
         return (ivf.build(settings, stored, bench, progress),)
     if isinstance(settings, BinarySettings):
         return (binary.build(settings, stored, bench, progress),)
+    if isinstance(settings, CertifiedSettings):
+        return build_certified(stored, bench, settings, progress)
     return ()
+
+
+def estimated_bytes(settings: IndexSettings, rows: int, dim: int) -> int:
+    """What an index of so many rows will take, about, before it is built."""
+    if isinstance(settings, FlatSettings):
+        return 0
+    if isinstance(settings, CertifiedSettings):
+        return rows * (dim + 12) + 8 * dim * dim
+    return settings.bytes(rows, dim)
 
 
 def load(
@@ -150,27 +159,42 @@ def load(
     Raises:
         MissingExtraError: faiss is not installed.
         SettingsError: an effort for another kind.
-        CollectionError: a file that is no such index.
+        CollectionError: a file that is missing, or no such index.
     """
-    if effort is not None and kind_of(effort) != kind_of(settings):
+    effort = usual_effort(settings) if effort is None else effort
+    if type(effort) is not type(usual_effort(settings)):
         raise SettingsError(
             f"an effort for {kind_of(effort)} was given for an index of kind {kind_of(settings)}; "
-            f"give one for {kind_of(settings)}"
+            f"give {type(usual_effort(settings)).__name__}"
         )
-    if isinstance(settings, FlatSettings):
-        return FlatIndex(stored, ids)
     refined = None if getattr(settings, "refine", "vectors") != "vectors" else stored
+    if isinstance(effort, HNSWEffort):
+        graph = hnsw.HNSWFinder(_file(files, hnsw.NAME))
+        return ApproximateIndex(graph, stored.dim, effort, refined, ids)
+    if isinstance(effort, IVFEffort):
+        cells = ivf.IVFFinder(_file(files, ivf.NAME))
+        return ApproximateIndex(cells, stored.dim, effort, refined, ids)
+    if isinstance(effort, BinaryEffort):
+        codes = binary.BinaryFinder(_file(files, binary.NAME), stored.dim)
+        return ApproximateIndex(codes, stored.dim, effort, refined, ids)
+    if isinstance(settings, CertifiedSettings):
+        return CertifiedIndex.load(files, stored, ids)
+    return FlatIndex(stored, ids)
+
+
+def usual_effort(settings: IndexSettings) -> SearchEffort:
+    """How hard a search looks where nothing is said."""
     if isinstance(settings, HNSWSettings):
-        assert effort is None or isinstance(effort, HNSWEffort)
-        graph = hnsw.HNSWFinder(files[hnsw.NAME])
-        return ApproximateIndex(graph, stored.dim, effort or HNSWEffort(), refined, ids)
+        return HNSWEffort()
     if isinstance(settings, IVFSettings):
-        assert effort is None or isinstance(effort, IVFEffort)
-        cells = ivf.IVFFinder(files[ivf.NAME])
-        return ApproximateIndex(cells, stored.dim, effort or IVFEffort(), refined, ids)
-    assert effort is None or isinstance(effort, BinaryEffort)
-    codes = binary.BinaryFinder(files[binary.NAME], stored.dim)
-    return ApproximateIndex(codes, stored.dim, effort or BinaryEffort(), refined, ids)
+        return IVFEffort()
+    return BinaryEffort() if isinstance(settings, BinarySettings) else NoEffort()
+
+
+def _file(files: Mapping[str, Path], name: str) -> Path:
+    if name not in files:
+        raise CorruptionError(f"the file {name} of the index is missing; build it again")
+    return files[name]
 
 
 def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
@@ -179,6 +203,7 @@ def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
     probes = [count for count in (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if count <= cells]
     found = [
         Candidate(FlatSettings(), (NoEffort(),)),
+        Candidate(CertifiedSettings(), (NoEffort(),)),
         Candidate(
             BinarySettings(), tuple(BinaryEffort(count) for count in (500, 1000, 2000, 5000))
         ),
@@ -187,8 +212,8 @@ def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
             tuple(IVFEffort(count, some) for count in probes for some in (300, 1000)),
         ),
         Candidate(
-            IVFSettings(cells, dims=dim - dim % 4, code="pq", bits=1, refine="codes"),
-            tuple(IVFEffort(count, some) for count in probes for some in (300, 1000)),
+            IVFSettings(cells, dims=max(4, dim * 2 // 3), code="pq", bits=1, refine="codes"),
+            tuple(IVFEffort(count, some) for count in probes for some in (200, 400)),
         ),
     ]
     breadths = tuple(HNSWEffort(breadth) for breadth in (50, 100, 200, 400, 800, 1600))
