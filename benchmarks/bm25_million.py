@@ -2,11 +2,11 @@
 
     python benchmarks/bm25_million.py --data DIR --rows 1000000 [--json FILE]
 
-Passages are made of those sentences of the real passages (see ``pool.py``) that are ASCII, which all
-systems split alike: three to six, drawn at random, under the title of one passage. Because a million
-real passages have far more words than seven thousand, about one word in forty is a made one: the
-r-th of a list without end, with a chance of about 1/r**1.1. A million passages, of 105 words, then
-have 0.9 million different stems. Questions are real: those of Natural Questions in QED.
+Passages are made of those sentences of the real passages (see ``pool.py``) that are ASCII, which
+all systems split alike: three to six, drawn at random, under the title of one passage. Because a
+million real passages have far more words than seven thousand, about one word in forty is a made
+one: the r-th of a list without end, with a chance of about 1/r**1.1. A million passages, of 105
+words, then have 0.9 million different stems. Questions are real: Natural Questions, in QED.
 
 Every system analyses texts alike (words of two letters or more, English stop words and stems), runs
 in a process of its own with one thread, and finds the first 20. What it finds is compared with
