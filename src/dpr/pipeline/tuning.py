@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +37,7 @@ from dpr.search.dense import stored_vectors
 from dpr.search.parts import INDEX, IndexMaker, WordsMaker, words_settings
 from dpr.search.searcher import Searcher
 from dpr.search.settings import SearchSettings
-from dpr.search.trying import latencies, measure
+from dpr.search.trying import Test, latencies, measure, try_efforts
 
 QUESTIONS = 500
 TIMED = 100
@@ -144,10 +145,8 @@ def recheck(
             cast(Index, searcher.dense),
             kept["trial"]["index"],
             kept["trial"]["effort"],
-            test.queries,
-            test.exact,
+            test.measured,
             allowed=collection.live,
-            encoding=test.encoding,
         )
         return trial, meets(trial, targets)
 
@@ -257,7 +256,12 @@ class _Test:
         encoding = float(np.quantile(spent, 0.5)), float(np.quantile(spent, 0.95))
         return cls(tuple(asked.questions), queries, exact, encoding, judged, right)
 
-    def accuracy(self) -> Callable[[Rows], float] | None:
+    @cached_property
+    def measured(self) -> Test:
+        """What indexes are measured with."""
+        return Test(self.queries, self.exact, self.encoding, self._accuracy())
+
+    def _accuracy(self) -> Callable[[Rows], float] | None:
         """What rows answer among the first 20, less what the exact ones do; a share of the
         questions of which it is known."""
         known = [number for number, right in enumerate(self.right) if right is not None]
@@ -351,27 +355,15 @@ class _Trying:
         flat = isinstance(settings, FlatSettings)
         files = {} if flat else trying(_maker(settings, self.tell))
         seconds = time.perf_counter() - began
-        stored = stored_vectors([segment])
-        for effort in candidate.efforts:
-            index = kinds.load(settings, files, stored, effort)
-            trial = measure(
-                index,
-                kinds.to_json(settings),
-                kinds.to_json(effort),
-                self.test.queries,
-                self.test.exact,
-                encoding=self.test.encoding,
-                seconds=seconds,
-                accuracy=self.test.accuracy(),
-            )
+        stored, test = stored_vectors([segment]), self.test.measured
+        for trial in try_efforts(
+            candidate, files, stored, test, self.targets, self.trials, seconds
+        ):
             self.trials.append(trial)
             self.tell(
                 f"{trial.name}: recall {trial.recall:.3f}, {1e3 * trial.p50:.2f} ms, "
                 f"{trial.bytes / 1e6:,.0f} MB"
             )
-            missed = meets(trial, self.targets)
-            if not missed or "latency" in missed:
-                break  # more effort only takes longer
 
 
 def _maker(settings: IndexSettings, tell: Tell) -> IndexMaker:

@@ -7,8 +7,9 @@ collections.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,50 +17,67 @@ import numpy.typing as npt
 
 from dpr.indexes import kinds
 from dpr.indexes.index import Index, Mask, Rows
-from dpr.search.choosing import Trial, recall_interval, recalls
+from dpr.indexes.kinds import Candidate
+from dpr.indexes.stored import StoredVectors
+from dpr.search.choosing import Targets, Trial, meets, recall_interval, recalls
 
 Floats = npt.NDArray[np.float32]
 TIMED_QUESTIONS = 200
 TIMED_SECONDS = 6.0
 FEWEST_TIMED = 20
 AT_ONCE = 64
+FAR = 1.5
+
+
+@dataclass(frozen=True)
+class Test:
+    """What indexes are measured with.
+
+    Attributes:
+        queries: (questions, dim).
+        exact: (questions, k) the rows that exact search finds.
+        encoding: seconds that encoding a question takes, p50 and p95: added to searching.
+        accuracy: of rows (questions, k), what they answer less what the exact ones do; None: that
+            is not known.
+    """
+
+    __test__ = False  # pytest takes it for one
+
+    queries: Floats
+    exact: Rows
+    encoding: tuple[float, float] = (0.0, 0.0)
+    accuracy: Callable[[Rows], float] | None = None
 
 
 def measure(
     index: Index,
     settings: dict[str, Any],
     effort: dict[str, Any],
-    queries: Floats,
-    exact: Rows,
+    test: Test,
     *,
     allowed: Mask | None = None,
-    encoding: tuple[float, float] = (0.0, 0.0),
     seconds: float = 0.0,
-    accuracy: Callable[[Rows], float] | None = None,
+    recall: float | None = None,
 ) -> Trial:
     """What one index is worth at one effort.
 
     Args:
         settings, effort: of the index, as ``dpr.indexes.kinds.to_json`` gives them.
-        queries: (questions, dim).
-        exact: (questions, k) the rows that exact search finds.
         allowed: (rows,) which rows may be found.
-        encoding: seconds that encoding a question takes, p50 and p95: added to searching.
         seconds: that building took.
-        accuracy: of rows (questions, k), what they answer less what the exact ones do.
+        recall: what is wanted; an index that misses it is timed with a few questions only.
     """
-    k = exact.shape[1]
+    k, queries = test.exact.shape[1], test.queries
     if index.exact:
-        found, mean, low, high = exact, 1.0, 1.0, 1.0
+        found, mean, low, high = test.exact, 1.0, 1.0, 1.0
     else:
-        found = np.concatenate(
-            [
-                index.search(queries[first : first + AT_ONCE], k, allowed)[1]
-                for first in range(0, len(queries), AT_ONCE)
-            ]
-        )
-        mean, low, high = recall_interval(recalls(found, exact), k)
-    spent = latencies(lambda query: index.search(query[None], k, allowed), queries)
+        some = [queries[first : first + AT_ONCE] for first in range(0, len(queries), AT_ONCE)]
+        found = np.concatenate([index.search(one, k, allowed)[1] for one in some])
+        mean, low, high = recall_interval(recalls(found, test.exact), k)
+    missed = recall is not None and not index.exact and low < recall
+    timed = queries[:FEWEST_TIMED] if missed else queries
+    spent = latencies(lambda query: index.search(query[None], k, allowed), timed)
+    accuracy = test.accuracy
     return Trial(
         named(settings, effort),
         settings,
@@ -68,12 +86,44 @@ def measure(
         mean,
         low,
         high,
-        float(np.quantile(spent, 0.5)) + encoding[0],
-        float(np.quantile(spent, 0.95)) + encoding[1],
+        float(np.quantile(spent, 0.5)) + test.encoding[0],
+        float(np.quantile(spent, 0.95)) + test.encoding[1],
         index.bytes + index.touched,
         seconds,
         None if accuracy is None else 0.0 if index.exact else accuracy(found),
     )
+
+
+def try_efforts(
+    candidate: Candidate,
+    files: Mapping[str, Path],
+    stored: StoredVectors,
+    test: Test,
+    targets: Targets,
+    before: Sequence[Trial] = (),
+    seconds: float = 0.0,
+) -> Iterator[Trial]:
+    """What an index is worth, effort by effort, as long as one may still be chosen.
+
+    Args:
+        candidate: its settings and efforts, in ascending cost.
+        files: of the index.
+        before: what was measured of others: what is far slower than the best of them is not tried.
+        seconds: that building took.
+    """
+    done = list(before)
+    for effort in candidate.efforts:
+        index = kinds.load(candidate.settings, files, stored, effort)
+        settings = kinds.to_json(candidate.settings)
+        trial = measure(
+            index, settings, kinds.to_json(effort), test, seconds=seconds, recall=targets.recall
+        )
+        yield trial
+        done.append(trial)
+        limit = min((one.p50 for one in done if not meets(one, targets)), default=np.inf)
+        too_slow = targets.latency is not None and trial.p50 > FAR * targets.latency
+        if too_slow or trial.p50 > FAR * limit:
+            break  # more effort only takes longer
 
 
 def latencies(search: Callable[[Any], Any], queries: Any) -> npt.NDArray[np.float64]:
