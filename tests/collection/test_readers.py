@@ -173,14 +173,17 @@ def test_every_answer_is_right_at_the_version_that_it_reports(tmp_path: Path) ->
         for what, seed in given
     ]  # fmt: skip
     found = []
-    for process in processes[::-1]:
-        if process is processes[0]:
-            (tmp_path / "enough").touch()
-        output, errors = process.communicate()
-        if process.returncode:
-            (tmp_path / "enough").touch()
-        assert process.returncode == 0, errors.decode()[-3000:]
-        found.append(json.loads(output))
+    try:
+        for process in processes[::-1]:
+            if process is processes[0]:
+                (tmp_path / "enough").touch()
+            output, errors = process.communicate()
+            assert process.returncode == 0, errors.decode()[-3000:]
+            found.append(json.loads(output))
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
     *readers, changes = found
     assert sum(changes.values()) >= 3 and all(one["answers"] > 3 * QUERIES for one in readers)
     assert verify(folder) == [] and leftovers(folder) == []

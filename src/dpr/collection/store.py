@@ -126,7 +126,12 @@ class Collection:
         self._check_open()
         if _stamp(self.path) == self._stamp:
             return self
-        return self._opened(self.path, {one.segment.name: one for one in self._segments})
+        newer = self._opened(self.path, {one.segment.name: one for one in self._segments})
+        if newer.manifest != self.manifest:
+            return newer
+        # The manifest was replaced between a look at its date and its reading, or written again.
+        self._stamp = newer._stamp
+        return self
 
     def __len__(self) -> int:
         return self.manifest.rows
