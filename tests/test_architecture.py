@@ -72,6 +72,8 @@ WITHOUT_TORCH: dict[str, set[str]] = {
 
 # The packages of pyproject.toml, under the names they are imported by.
 DEPENDENCIES = {
+    "bm25s",
+    "Stemmer",
     "huggingface_hub",
     "numpy",
     "pyarrow",
@@ -82,7 +84,6 @@ DEPENDENCIES = {
     "typer",
 }
 EXTRAS = {
-    "bm25s",
     "docx",
     "faiss",
     "ir_measures",
@@ -90,7 +91,6 @@ EXTRAS = {
     "matplotlib",
     "pypdf",
     "regex",
-    "Stemmer",
 }
 
 NETWORK = {

@@ -110,7 +110,6 @@ def words_settings(language: str) -> WordsSettings | None:
 
     Raises:
         SettingsError: there is no such language.
-        MissingExtraError: counting words needs a package that is not installed.
     """
     if language == "none":
         return None

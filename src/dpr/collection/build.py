@@ -109,8 +109,9 @@ def build_collection(
     """
     settings = settings or BuildSettings()
     made = json.loads(canonical(dict(made_from or {}), "made_from"))
-    identity = build_identity(encoder, settings, question_fingerprint=question_fingerprint)
-    identity["made_from"] = made
+    identity = build_identity(
+        encoder, settings, question_fingerprint=question_fingerprint, made_from=made
+    )
     folder = Path(to)
     claim(folder)
     with storage.writer_lock(folder):
@@ -126,21 +127,24 @@ def build_collection(
             workplace.discard()
             raise InputError("there are no passages; a collection needs at least one")
         before = workplace.current
-        return workplace.commit(
-            Manifest(
-                rows=segment.rows,
-                dim=encoder.dim,
-                dtype=settings.dtype,
-                segments=(segment,),
-                encoder_fingerprint=encoder.fingerprint,
-                encoder_settings=identity["encoder settings"],
-                question_fingerprint=question_fingerprint,
-                made_from=made,
-                truncated=builder.truncated,
-                version=before.version + 1 if before else 1,
-                search=before.search if before else {},
-            )
-        )
+        version = before.version + 1 if before else 1
+        return workplace.commit(_first(segment, identity, builder.truncated, version))
+
+
+def _first(segment: Segment, identity: dict[str, Any], truncated: int, version: int) -> Manifest:
+    """The manifest of a collection that is this segment."""
+    return Manifest(
+        rows=segment.rows,
+        dim=identity["dim"],
+        dtype=identity["dtype"],
+        segments=(segment,),
+        encoder_fingerprint=identity["encoder fingerprint"],
+        encoder_settings=identity["encoder settings"],
+        question_fingerprint=identity["question fingerprint"],
+        made_from=identity["made from"],
+        truncated=truncated,
+        version=version,
+    )
 
 
 def build_identity(encoder: PassageEncoder, settings: BuildSettings, **more: Any) -> dict[str, Any]:

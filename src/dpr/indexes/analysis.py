@@ -1,8 +1,8 @@
 """Texts as the words they are found by: split, stop words dropped, stemmed (an analyzer, as Lucene
 calls it).
 
-Takes strings; gives lists of words. Knows nothing of counts, rows or files. Needs the extra
-``search``: stop words are those of bm25s, stems those of PyStemmer (Snowball).
+Takes strings; gives lists of words. Knows nothing of counts, rows or files. Stop words are those of
+bm25s, stems those of PyStemmer (Snowball).
 
 Text is normalised (NFKC) and lowered. A word is a run of two letters or digits and more, with the
 accents and vowel signs that stand on them, as bm25s and scikit-learn split. In scripts that set no
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from dpr.errors import MissingExtraError, SettingsError
+from dpr.errors import SettingsError
 
 SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
@@ -64,14 +64,11 @@ class Analyzer:
 
     Raises:
         SettingsError: a language that there is no stemmer or no list of stop words for.
-        MissingExtraError: bm25s or PyStemmer is not installed.
     """
 
     def __init__(self, settings: WordsSettings) -> None:
-        try:
-            import Stemmer
-        except ImportError:
-            raise MissingExtraError("PyStemmer", "search", "searching by words") from None
+        import Stemmer
+
         self._stemmer = Stemmer.Stemmer
         self.settings = settings
         _check("language", settings.language, Stemmer.algorithms())
@@ -135,10 +132,8 @@ def _patterns(shortest: int) -> tuple[re.Pattern[str], re.Pattern[str], re.Patte
 
 @cache
 def _stop_words(language: str | None) -> frozenset[str]:
-    try:
-        from bm25s import stopwords
-    except ImportError:
-        raise MissingExtraError("bm25s", "search", "searching by words") from None
+    from bm25s import stopwords
+
     prefix, english = "STOPWORDS_", {"en": "english", "en_plus": "english_plus"}
     lists = {name: name.removeprefix(prefix).lower() for name in vars(stopwords) if prefix in name}
     known = {english.get(own, own): frozenset(getattr(stopwords, n)) for n, own in lists.items()}

@@ -81,7 +81,7 @@ class BM25:
 
     Raises:
         InputError: masks that do not fit the segments.
-        SettingsError, MissingExtraError: see ``Analyzer``.
+        SettingsError: see ``Analyzer``.
     """
 
     def __init__(
@@ -261,7 +261,6 @@ class BM25Index:
 
     Raises:
         InputError: there are no texts.
-        MissingExtraError: bm25s or PyStemmer is not installed.
     """
 
     def __init__(self, texts: Sequence[str], settings: BM25Settings | None = None) -> None:

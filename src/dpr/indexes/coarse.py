@@ -128,7 +128,8 @@ def _nearest(middles: Floats, vectors: Floats) -> Rows:
     index = library().IndexFlatL2(middles.shape[1])
     index.add(middles)
     _, found = index.search(vectors, 1)
-    return np.asarray(found, np.int64)[:, 0]
+    nearest: npt.NDArray[np.int64] = np.asarray(found, np.int64)[:, 0]
+    return nearest
 
 
 def _shares(counts: npt.NDArray[np.int64], cells: int) -> npt.NDArray[np.int64]:

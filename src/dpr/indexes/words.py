@@ -30,7 +30,7 @@ def count_words(
     """The words of pairs (title, text), in memory.
 
     Raises:
-        SettingsError, MissingExtraError: see ``Analyzer``.
+        SettingsError: see ``Analyzer``.
     """
     runs = list(_runs(iter(texts), Analyzer(settings or WordsSettings())))
     return runs[0] if len(runs) == 1 else hold(Merge(runs, [None] * len(runs)).tensors())
@@ -55,7 +55,7 @@ def build_words(
         The names of the files to load.
 
     Raises:
-        SettingsError, MissingExtraError: see ``Analyzer``.
+        SettingsError: see ``Analyzer``.
         InputError: fewer texts than the runs hold; 2**32 texts or more.
     """
     waiting = iter(texts)

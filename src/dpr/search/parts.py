@@ -66,7 +66,6 @@ def open_words(collection: Collection, settings: BM25Settings | None = None) -> 
     Raises:
         CollectionError: words were not counted, or not everywhere alike.
         CorruptionError: a file was altered.
-        MissingExtraError: see ``dpr.indexes.analysis``.
     """
     words = words_settings(collection)
     if words is None:
