@@ -135,7 +135,7 @@ def _nearest(middles: Floats, vectors: Floats) -> Rows:
 def _shares(counts: npt.NDArray[np.int64], cells: int) -> npt.NDArray[np.int64]:
     """Cells for each group in proportion to its rows, the largest remainders rounded up."""
     exact = counts * (cells / counts.sum())
-    shares = np.floor(exact).astype(np.int64)
+    shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
     rest = np.argsort(shares - exact, kind="stable")[: cells - int(shares.sum())]
     shares[rest] += 1
     return shares
