@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from dataclasses import asdict
 
@@ -12,7 +11,7 @@ import Stemmer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr.errors import MissingExtraError, SettingsError
+from dpr.errors import SettingsError
 from dpr.indexes.analysis import Analyzer, WordsSettings
 
 # Scripts whose words have spaces between them and no signs of their own; several letters that
@@ -90,11 +89,3 @@ def test_what_is_refused() -> None:
         WordsSettings(text=True)
     with pytest.raises(SettingsError, match="both count 0 times"):
         WordsSettings(title=0, text=0)
-
-
-@pytest.mark.parametrize(("module", "package"), [("Stemmer", "PyStemmer"), ("bm25s", "bm25s")])
-def test_what_must_be_installed(module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=package) as caught:
-        Analyzer(WordsSettings(stop_words="french"))
-    assert caught.value.extra == "search"
