@@ -14,6 +14,7 @@ import typer
 from dpr.cli import terminal
 from dpr.cli.options import Json, OnError, ReaderPlace
 from dpr.cli.progress import bar, count_passages
+from dpr.cli.running import FAILED
 from dpr.cli.sources import (
     Duplicates,
     Format,
@@ -34,11 +35,14 @@ from dpr.cli.sources import (
     VectorType,
     Words,
     problems_shape,
+    read_settings,
     words_settings,
 )
+from dpr.cli.tune import Latency, Memory, Questions, Recall, run_tuning, targets, tuning_shape
 
 if TYPE_CHECKING:
     from dpr.pipeline import Indexed
+    from dpr.pipeline.tuning import Tuning
     from dpr.shipped import ModelNames
 
 
@@ -61,12 +65,17 @@ def index(
     dtype: StoredAs = VectorType.float16,
     shard_size: ShardSize = 2048,
     overwrite: Overwrite = False,
+    recall: Recall = None,
+    memory: Memory = None,
+    latency: Latency = None,
+    questions: Questions = None,
     as_json: Json = False,
 ) -> None:
     """Make a collection of documents: passages, their vectors and their words in one folder.
 
     [bold]dpr sync[/] brings it up to date later. If it is interrupted, run the same command again:
-    it goes on where it stopped.
+    it goes on where it stopped. With --recall, --memory or --latency an index is chosen afterwards,
+    as [bold]dpr tune[/] does.
 
     [bold]Examples[/]
 
@@ -74,21 +83,15 @@ def index(
 
       dpr index books.csv --to books.dpr --metadata-column year --duplicates drop-near
 
-      dpr index psgs_w100.tsv --to wiki.dpr --split none --model runs/mine/best
+      dpr index psgs_w100.tsv --to wiki.dpr --split none --recall 0.95 --memory 12GB
     """
     from dpr.collection import BuildSettings
-    from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
+    from dpr.corpus import DuplicateSettings, SplitSettings
 
+    given = (format, id_column, text_column, title_column, on_error, metadata_column)
     settings: dict[str, Any] = {
         "split": SplitSettings.parse(split),
-        "reading": SourceSettings(
-            format=format.value,
-            id_column=id_column,
-            text_column=text_column,
-            title_column=title_column,
-            on_error=on_error.value,
-            metadata_columns=tuple(metadata_column or ()),
-        ),
+        "reading": read_settings(*given),
         "build": BuildSettings(dtype.value, shard_size, overwrite),
         "duplicates": DuplicateSettings.parse(duplicates),
         "words": words_settings(words),
@@ -97,10 +100,17 @@ def index(
     began = time.monotonic()
     made = _make(source, to, settings)
     summary = _summary(made, to, time.monotonic() - began)
-    if as_json:
-        terminal.json_line(summary)
-    else:
+    wanted = targets(recall, memory, latency)
+    if not as_json:
         _show(made, summary)
+    _end(summary, run_tuning(to, wanted, questions, None, as_json) if wanted else None, as_json)
+
+
+def _end(summary: dict[str, Any], tuned: Tuning | None, as_json: bool) -> None:
+    if as_json:
+        terminal.json_line(summary | ({} if tuned is None else {"tuning": tuning_shape(tuned)}))
+    if tuned is not None and tuned.choice.trial is None:
+        raise typer.Exit(FAILED)
 
 
 def _make(source: str, to: Path, settings: dict[str, Any]) -> Indexed:

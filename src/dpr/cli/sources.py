@@ -16,7 +16,7 @@ from dpr.cli import terminal
 from dpr.cli.options import OnError
 
 if TYPE_CHECKING:
-    from dpr.corpus import Problems
+    from dpr.corpus import Problems, SourceSettings
     from dpr.indexes.words import WordsSettings
 
 
@@ -140,3 +140,24 @@ def problems_shape(problems: Problems) -> dict[str, Any]:
         "ignored": problems.ignored,
         "ignored_items": problems.ignored_items,
     }
+
+
+def read_settings(
+    format: Format,
+    id_column: str | None,
+    text_column: str | None,
+    title_column: str | None,
+    on_error: OnError,
+    metadata_column: list[str] | None,
+) -> SourceSettings:
+    """How a source is read, of the options that say so."""
+    from dpr.corpus import SourceSettings
+
+    return SourceSettings(
+        format=format.value,
+        id_column=id_column,
+        text_column=text_column,
+        title_column=title_column,
+        on_error=on_error.value,
+        metadata_columns=tuple(metadata_column or ()),
+    )

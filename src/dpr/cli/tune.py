@@ -6,6 +6,7 @@ Takes what a person wants of the index, gives a table and what was chosen. Knows
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,14 @@ Latency = Annotated[
         help="For 95 of 100 questions, encoding included, such as 20ms. [dim]\\[default: any][/]",
     ),
 ]
+Questions = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Real questions to measure with; with the passages that answer them, also to weigh "
+        "vectors and words. [dim]\\[default: made from the passages][/]",
+    ),
+]
 RecallAt = Annotated[int, typer.Option("--recall-at", min=1, help="K: how many passages.")]
 _SIZES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20}
 _SIZES |= {"gib": 2**30, "tib": 2**40, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
@@ -50,14 +59,7 @@ def tune(
     memory: Memory = None,
     latency: Latency = None,
     recall_at: RecallAt = 100,
-    questions: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Real questions to measure with; with the passages that answer them, also to "
-            "weigh vectors and words. [dim]\\[default: made from the passages][/]",
-        ),
-    ] = None,
+    questions: Questions = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Only measure what is there against what was wanted."),
@@ -79,24 +81,36 @@ def tune(
       dpr tune docs.dpr --check
     """
     from dpr.pipeline.tuning import recheck
-    from dpr.pipeline.tuning import tune as choose
 
-    tell = terminal.note if terminal.err().is_terminal else (lambda text: None)
     if check:
-        _checked(recheck(collection, model=model, tell=tell), as_json)
+        _checked(recheck(collection, model=model, tell=_tell()), as_json)
         return
     wanted = targets(recall, memory, latency, recall_at)
-    done = choose(collection, targets=wanted, questions=questions, model=model, tell=tell)
+    done = run_tuning(collection, wanted, questions, model, as_json)
     if as_json:
         terminal.json_line(tuning_shape(done))
-    else:
-        show_tuning(done)
     if done.choice.trial is None:
         raise typer.Exit(FAILED)
 
 
+def run_tuning(
+    folder: Path, wanted: Targets | None, questions: Path | None, model: str | None, as_json: bool
+) -> Tuning:
+    """Chooses an index, and shows how unless programs are to read it."""
+    from dpr.pipeline.tuning import tune as choose
+
+    done = choose(folder, targets=wanted, questions=questions, model=model, tell=_tell())
+    if not as_json:
+        show_tuning(done)
+    return done
+
+
+def _tell() -> Callable[[str], None]:
+    return terminal.note if terminal.err().is_terminal else (lambda text: None)
+
+
 def targets(
-    recall: float | None, memory: str | None, latency: str | None, k: int
+    recall: float | None, memory: str | None, latency: str | None, k: int = 100
 ) -> Targets | None:
     """What is wanted; None where nothing was said."""
     from dpr.search.choosing import DEFAULT_RECALL, Targets

@@ -1,0 +1,66 @@
+"""``dpr tune`` and ``dpr index --recall``: what is chosen is shown and kept; exit codes tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpr.cli.tune import targets
+from dpr.search.choosing import Targets
+
+pytest.importorskip("faiss")
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    path = tmp_path / "tales.jsonl"
+    lines = (
+        json.dumps(
+            {"id": f"d{n}", "title": f"Tale {n}", "text": f"A king of Paris owned {n} cats."}
+        )
+        for n in range(120)
+    )
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    path = tmp_path / "questions.txt"
+    path.write_text("\n".join(f"who owned {n} cats?" for n in range(60)), encoding="utf-8")
+    return path
+
+
+def test_indexing_with_a_target_chooses_an_index(
+    run: Any, tiny_model: Path, tmp_path: Path, documents: Path, questions: Path
+) -> None:
+    to = tmp_path / "c"
+    done = run(
+        "index", documents, "--to", to, "--model", tiny_model, "--split", "none", "--recall", "0.5",
+        "--latency", "60s", "--questions", questions, "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    chosen = told["tuning"]["chosen"]
+    assert chosen in told["tuning"]["trials"]
+    assert told["tuning"]["why"].startswith(chosen["name"])
+    checked = run("tune", to, "--check", "--json")
+    assert checked.exit_code == 0 and json.loads(checked.stdout)["missed"] == []
+    assert "tuned" in json.loads(run("info", to, "--json").stdout)["search"]
+    shown = run("tune", to, "--memory", "1", "--questions", questions)
+    assert shown.exit_code == 1 and "No index keeps" in shown.stdout
+
+
+def test_what_is_wanted_is_read_with_units() -> None:
+    assert targets(None, None, None) is None
+    assert targets(0.9, "2GB", "20ms", 5) == Targets(0.9, 2_000_000_000, 0.02, 5)
+    assert targets(None, "1.5 MiB", "1s") == Targets(0.95, 3 * 2**19, 1.0)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--memory", "2 potatoes"), ("--latency", "20")])
+def test_units_that_are_none_are_refused(run: Any, tmp_path: Path, option: str, value: str) -> None:
+    refused = run("tune", tmp_path, option, value)
+    assert refused.exit_code == 2 and "write for example" in " ".join(refused.output.split())
