@@ -36,7 +36,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "CHUNK", 512)
     monkeypatch.setattr(narrowing, "CHUNK", 512)
     monkeypatch.setattr(blocks, "ROWS_AT_ONCE", 200)
-    monkeypatch.setattr(narrowing, "PAIRS", 100)
+    monkeypatch.setattr(narrowing, "AT_ONCE", 100)
 
 
 class Memory:

@@ -25,7 +25,7 @@ _ROUNDED = 2.0**-8
 _SINGLE = 2.0**-19
 """For the few sums in float32 behind the scan, and for scores that float32 makes equal."""
 
-PAIRS = 1 << 16  # rows whose codes are copied at once
+AT_ONCE = 1 << 16  # rows whose codes are copied, or scores compared, at once
 
 _SLACK = 1.01  # for the bounds' own rounding
 
@@ -118,7 +118,8 @@ class Narrowing:
             limit = _below(floor - self.head.error[query] - self.rest)
             rows = np.flatnonzero(upper[query].numpy() >= limit)
             parts = [
-                self._closer(query, some) for some in np.split(rows, range(PAIRS, len(rows), PAIRS))
+                self._closer(query, some)
+                for some in np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
             ]
             own = Candidates.joined(parts)
             floor = max(floor, self._floor(own))
@@ -176,6 +177,10 @@ class _Seeds:
         self.least = -np.inf
 
     def add(self, scores: Floats, first: int) -> None:
+        for at in range(0, len(scores), AT_ONCE):
+            self._add(scores[at : at + AT_ONCE], first + at)
+
+    def _add(self, scores: Floats, first: int) -> None:
         places = np.flatnonzero(scores > self.least)
         self.scores = np.concatenate([self.scores, scores[places]])
         self.rows = np.concatenate([self.rows, places + first])

@@ -19,7 +19,7 @@ Scan = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 STEP = 32
 PLAIN_ROWS = 4096
-ONES = 1 << 16
+ONES = 1 << 20
 
 
 def plain_scan(queries: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
