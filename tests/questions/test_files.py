@@ -88,7 +88,7 @@ def test_lines_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ('{"a": 1}\n3', ":2: the line holds int"),
         ('{"a": 1}\n[]', ":2: the line holds list"),
         (b'{"a": 1}\n\xff', ":2: not UTF-8"),
-        (gzip.compress(b"[{}, {}]")[:-9], "truncated"),
+        (gzip.compress(b"[{}, {}]", mtime=0)[:-9], "truncated"),
     ],
 )
 def test_what_is_malformed(tmp_path: Path, data: str | bytes, told: str) -> None:
