@@ -39,7 +39,7 @@ from dpr.collection import Collection, repair, verify
 from dpr.collection.segment import SegmentReader
 from dpr.errors import DPRError
 
-CASES = 5000 if FULL else 250  # of each of two collections
+CASES = 5000 if FULL else 200  # of each of two collections
 PROCESSES = 2
 SECONDS = 120
 """That a case may take on a busy machine before it is said to hang."""

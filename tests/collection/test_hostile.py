@@ -274,7 +274,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 def test_anything_anywhere_in_a_manifest_is_refused_or_read(folder: Path) -> None:
     rng, whole, refused = random.Random(3), value_of(folder), 0
-    count = 5000 if FULL else 300
+    count = 5000 if FULL else 150
     before = snapshot(folder)
     tracemalloc.start()
     for _ in range(count):

@@ -39,6 +39,7 @@ from dpr.collection import (
     BuildSettings,
     add_documents,
     build_collection,
+    compact,
     named,
     read_manifest,
     remove_documents,
@@ -187,6 +188,27 @@ def verify_or_fail(folder: Path) -> list[str]:
         return [f"{one.file}: {one.problem}" for one in verify(folder)]
     except CollectionError as error:
         return [str(error)]
+
+
+def test_a_stop_between_the_manifests_leaves_no_copy_of_what_is_gone(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(step: str, path: Path) -> None:
+        if (step, path.name) == ("rename", "manifest.json"):
+            raise KeyboardInterrupt
+
+    class Stopping(HashEncoder):
+        def encode(self, passages: Any) -> Any:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(storage, "before", stop)
+        compact(base)
+    with pytest.raises(KeyboardInterrupt):  # clears away what the compaction made
+        add_documents(base, entries({"x": (3, 0)}), Stopping())
+    flip(base / "manifest.json", 50)
+    repair(base)
+    assert content_of(base) == truth(BASE)
 
 
 def test_two_damaged_manifests_and_nothing_proven_change_nothing(base: Path) -> None:
