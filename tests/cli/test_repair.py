@@ -70,3 +70,14 @@ def test_what_is_no_collection_is_told_in_one_line(run: Run, tmp_path: Path) -> 
     done = run("repair", tmp_path)
     assert done.exit_code == 1 and "is not a collection" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_words_are_counted_again(run: Run, copy: Path) -> None:
+    before = run("search", copy, "bread", "--mode", "bm25", "--json").stdout
+    flip(copy / "parts" / "0001" / "words.safetensors", 300)
+    assert run("search", copy, "bread", "--mode", "bm25").exit_code == 1
+    done = run("repair", copy)
+    assert done.exit_code == 0 and "words of segment 0001 cannot be kept: made again" in done.stdout
+    after = json.loads(run("search", copy, "bread", "--mode", "bm25", "--json").stdout)
+    assert after["hits"] == json.loads(before)["hits"] != []
+    assert run("verify", copy).exit_code == 0

@@ -24,8 +24,8 @@ def repair(collection: CollectionFolder, dry_run: DryRun = False, as_json: Json 
     """Mend a damaged collection, keep only what is proven, and say what was lost.
 
     Exits with 1 where passages were lost, with 0 where there was nothing to do or all was mended.
-    Documents that lost passages come back the next time that their source is synced. What was made
-    for searching can be made again.
+    Documents that lost passages come back the next time that their source is synced. Words are
+    counted again; an index is made again by [bold]dpr tune[/].
 
     With --json: {"path", "version", "dry_run", "findings": [{"file", "problem"}], "lost",
     "unnamed", "documents": [{"document", "source", "lost", "kept"}], "parts": [{"segment",
@@ -37,7 +37,7 @@ def repair(collection: CollectionFolder, dry_run: DryRun = False, as_json: Json 
 
       dpr repair docs.dpr
     """
-    from dpr.collection import repair as mend
+    from dpr.pipeline.repairing import repair as mend
 
     report = mend(collection, trial=dry_run)
     if as_json:
@@ -68,7 +68,8 @@ def _lines(report: Repaired, dry_run: bool) -> list[str]:
     if not report.findings:
         return [f"version {report.manifest.version} is whole; nothing was changed"]
     lines = [
-        f"the {one.part.kind} of segment {one.segment} cannot be kept: `dpr tune` makes it again"
+        f"the {one.part.kind} of segment {one.segment} cannot be kept: "
+        + ("made again" if one.part.kind == "words" else "`dpr tune` makes it again")
         for one in report.parts
     ]
     for one in report.documents[:SHOWN]:
