@@ -107,9 +107,9 @@ def test_parts_that_are_joined_equal_one_part(
     np.testing.assert_array_equal(results[0][0], results[1][0])
 
 
-def test_cells_by_a_graph_miss_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a graph over the cells, k rows are found however many cells that takes."""
-    monkeypatch.setattr(coarse, "BY_GRAPH", 100)
+def test_cells_found_by_codes_miss_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With codes of cells, k rows are found however many cells that takes."""
+    monkeypatch.setattr(coarse, "BY_LIST", 100)
     stored, bench = StoredVectors([VECTORS]), FolderBench(tmp_path)
     settings = IVFSettings(120, code="pq", bits=2, refine="none")
     names = kinds.build(settings, stored, bench)

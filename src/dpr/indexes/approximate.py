@@ -12,11 +12,13 @@ stored vectors are never read.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from dpr.indexes.faiss_files import library
 from dpr.indexes.index import (
     Floats,
     Ids,
@@ -31,6 +33,7 @@ from dpr.indexes.stored import StoredVectors
 
 FEW_ROWS = 4096  # so many allowed rows or fewer are all scored
 QUERIES_AT_ONCE = 1024
+FEWEST = 16  # queries for a thread
 WIDER = (1.0, 4.0, 16.0, math.inf)
 """What the effort is multiplied by, in turn, for queries for which too few rows were found."""
 
@@ -123,9 +126,21 @@ class ApproximateIndex(Generic[E]):
         rows = np.empty((len(checked), k), np.int64)
         if not k:
             return scores, rows
-        for first in range(0, len(checked), QUERIES_AT_ONCE):
-            some = slice(first, first + QUERIES_AT_ONCE)
+
+        def search(some: slice) -> None:
             scores[some], rows[some] = self._search(checked[some], k, mask, count)
+
+        threads = int(library().omp_get_max_threads())
+        step = min(max(-(-len(checked) // threads), FEWEST), QUERIES_AT_ONCE)
+        slices = [slice(first, first + step) for first in range(0, len(checked), step)]
+        if len(slices) < 2 or threads < 2:
+            for some in slices:
+                search(some)
+        else:
+            # Each thread with queries of its own waits less than threads that share each query.
+            alone = library().omp_set_num_threads
+            with ThreadPoolExecutor(threads, initializer=alone, initargs=(1,)) as pool:
+                list(pool.map(search, slices))
         return scores, rows
 
     def _search(

@@ -4,7 +4,7 @@ Takes stored vectors; gives a finder that probes cells. Codes take an eighth of 
 or less. Knows nothing of how what is found is scored again by the stored vectors.
 
 A vector is turned to the axes along which vectors vary most, cut to the first ``dims`` of them, and
-put into the cell of the nearest centroid; its rest is kept as a code. Codes of a cell are scanned
+put into the cell of the nearest centroid. Its code is one of these: codes of a cell are scanned
 by tables in registers (fast scan: André, Kermarrec & Le Scouarnec 2015), 32 rows at a time:
 "rabitq" keeps the sign of each number, and more bits if wanted (Gao & Long 2024; Gao et al. 2025);
 "pq" one of 16 prototypes for each group of numbers (Jégou, Douze & Schmid 2011). A second, longer
@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,7 +24,8 @@ import numpy as np
 
 from dpr.errors import SettingsError
 from dpr.indexes.axes import other_side, weighted
-from dpr.indexes.coarse import ROWS_A_CELL, STEP_ROWS, assigner, centroids, prober, sample
+from dpr.indexes.cells import Parts, linear, matrix_of
+from dpr.indexes.coarse import ROWS_A_CELL, STEP_ROWS, centroids, nearest, sample
 from dpr.indexes.faiss_files import chunks, library, read, selector
 from dpr.indexes.index import Bench, Floats, Mask, Progress, Rows
 from dpr.indexes.rotation import mixed, principal_axes
@@ -38,6 +37,12 @@ Refine = Literal["none", "codes", "vectors"]
 PART_ROWS = 1 << 20  # a build that goes on does at most so many rows again
 TRAINING_ROWS = 1 << 16  # for axes and codes
 PROTOTYPE_ROWS = 1 << 14
+COARSE_DIMS = 256  # of the axes of pq, so many decide on the cell
+LONGER = 2.0
+"""How much longer than rows queries are made before the nearest cells are looked for. The length of
+a query says nothing; by distance, a cell gains whose rows are far from its centroid and so from
+each other, and the longer the query, the less."""
+
 NAME = "ivf.faiss"
 _BITS = {"rabitq": tuple(range(1, 9)), "pq": (1, 2)}
 
@@ -130,8 +135,8 @@ class IVFFinder:
     def __init__(self, path: Path) -> None:
         self._faiss = library()
         self._index = read(path)
-        self._parts = _Parts(self._index)
-        self._prober = self._faiss.downcast_index(self._parts.cells.quantizer)
+        self._parts = Parts(self._index)
+        self._axes = matrix_of(self._faiss.downcast_VectorTransform(self._index.chain.at(0)))
         self._all_cells = threading.Lock()
         self.rows = int(self._index.ntotal)
         self.bytes = path.stat().st_size
@@ -143,52 +148,21 @@ class IVFFinder:
         cells = int(self._parts.cells.nlist)
         probes = cells if math.isinf(times) else min(cells, math.ceil(effort.probes * times))
         chosen, _bits = selector(allowed)
-        search = self._faiss.SearchParametersIVF(nprobe=probes, sel=chosen)
-        graph = hasattr(self._prober, "hnsw")
-        if graph:
-            search.quantizer_params = self._faiss.SearchParametersHNSW(efSearch=2 * probes)
+        how = self._faiss.SearchParametersIVF(
+            nprobe=probes, sel=chosen, quantizer_params=self._parts.oversampled(probes)
+        )
         if self._parts.codes is not None:
             factor = max(effort.candidates, count) / count
-            search = self._faiss.IndexRefineSearchParameters(
-                k_factor=factor, base_index_params=search
-            )
-        whole = self._faiss.SearchParametersPreTransform(index_params=search)
-        found: tuple[Floats, Rows]
-        if not graph or 4 * probes < cells:
-            found = self._index.search(queries, count, params=whole)
-            return found
-        # A graph may miss a cell; what it is made of does not, and is as quick for many.
-        with self._all_cells:
-            self._parts.cells.quantizer = self._prober.storage
-            try:
-                found = self._index.search(queries, count, params=whole)
-            finally:
-                self._parts.cells.quantizer = self._prober
-        return found
-
-
-class _Parts:
-    """The parts of an index: the cells, and the codes that order candidates again, or None."""
-
-    def __init__(self, index: Any) -> None:
-        faiss = library()
-        self.whole = index
-        self.inner = faiss.downcast_index(index.index)
-        self.codes = self.refined = None
-        self.cells = self.inner
-        if hasattr(self.inner, "refine_index"):
-            self.refined = self.inner
-            self.cells = faiss.downcast_index(self.inner.base_index)
-            self.codes = faiss.downcast_index(self.inner.refine_index)
-
-    def join(self, other: _Parts) -> None:
-        """Puts the rows of another index behind those of this one."""
-        first = int(self.whole.ntotal)
-        self.cells.merge_from(other.cells, first)
-        if self.codes is not None and self.refined is not None:
-            self.codes.merge_from(other.codes, 0)
-            self.refined.ntotal = self.cells.ntotal
-        self.whole.ntotal = self.cells.ntotal
+            how = self._faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=how)
+        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+        lengths[lengths == 0] = 1
+        turned = np.ascontiguousarray((queries / lengths) @ self._axes.T)
+        if self._parts.coded and 4 * probes > cells:
+            with self._all_cells, self._parts.by_list():
+                scores, rows = self._parts.inner.search(turned, count, params=how)
+        else:
+            scores, rows = self._parts.inner.search(turned, count, params=how)
+        return np.where(rows < 0, -np.inf, scores) * lengths, rows
 
 
 def build(
@@ -225,7 +199,7 @@ def build(
         paths.append(part)
     whole = read(paths[0], mapped=False)
     for number, part in enumerate(paths[1:], 1):
-        _Parts(whole).join(_Parts(read(part, mapped=False)))
+        Parts(whole).join(Parts(read(part, mapped=False)))
         if progress is not None:
             progress("joining", number + 1, len(paths))
     bench.keep(NAME, chunks(whole))
@@ -248,40 +222,69 @@ def _trained(settings: IVFSettings, stored: StoredVectors, progress: Progress | 
             f"number, which codes {4 // settings.bits} numbers together; choose code='rabitq'"
         )
     stored.longest()  # refuses what is not finite
-    energies, principal = principal_axes(stored, TRAINING_ROWS)
+    energies, axes = principal_axes(stored, TRAINING_ROWS)
     if settings.code == "rabitq":
-        axes = mixed(principal[:dims], [dims], settings.seed).astype(np.float32)
+        queries = mixed(axes[:dims], [dims], settings.seed).astype(np.float32)
     else:
-        axes = weighted(principal[:dims], energies[:dims], 2)
-    turn = faiss.LinearTransform(stored.dim, len(axes), False)
-    faiss.copy_array_to_vector(axes.ravel(), turn.A)
-    turn.is_trained = True
-    count = max(TRAINING_ROWS, settings.cells * ROWS_A_CELL)
-    rows = sample(stored, count, settings.seed, other_side(axes))
-    middles = centroids(rows, min(settings.cells, len(rows)), settings.seed, progress)
-    some = rows[:: max(1, len(rows) // TRAINING_ROWS)]
+        queries = weighted(axes[:dims], energies[:dims], 2)
+    # Queries come with length 1, and leave as so much longer than rows.
+    scale = math.sqrt(LONGER * math.sqrt(max(float(energies.sum()), 1e-30)))
+    queries *= scale
+    rows = other_side(queries)
+    some = sample(stored, TRAINING_ROWS, settings.seed, rows)
     if len(some) < 256:
-        some = np.resize(some, (256, len(axes)))  # faiss wants one for each prototype
-    index = cells = _cells(settings, middles)
-    with _assigning(cells, middles):
-        cells.train(some)
+        some = np.resize(some, (256, len(rows)))  # faiss wants one for each prototype
+    index = _cells(settings, *_coarse(settings, stored, queries, scale, progress))
+    parts = Parts(faiss.IndexPreTransform(linear(queries), index))
+    with parts.assigning():
+        index.train(some)
     if settings.refine == "codes":
-        codes = faiss.IndexPQ(len(axes), max(1, len(axes) // 2), 8, faiss.METRIC_INNER_PRODUCT)
+        codes = faiss.IndexPQ(len(rows), max(1, len(rows) // 2), 8, faiss.METRIC_INNER_PRODUCT)
         _quicken(codes.pq.cp, 256)
         codes.train(some)
-        index = faiss.IndexRefine(cells, codes)
-    return faiss.IndexPreTransform(turn, index)
+        index = faiss.IndexRefine(index, codes)
+    return faiss.IndexPreTransform(linear(queries), index)
 
 
-def _cells(settings: IVFSettings, middles: Floats) -> Any:
+def _coarse(
+    settings: IVFSettings,
+    stored: StoredVectors,
+    queries: Floats,
+    scale: float,
+    progress: Progress | None,
+) -> tuple[Any, int]:
+    """What finds the cells nearest to a query, given in these axes; and how many cells there are.
+
+    The axes of pq are weighted: distances between rows are to be unweighted, and those along the
+    first axes tell enough.
+    """
     faiss = library()
-    cells, dims = middles.shape
-    probing, metric = prober(middles), faiss.METRIC_INNER_PRODUCT
+    axes = other_side(queries)
+    if settings.code == "pq":
+        weights = scale / np.linalg.norm(queries, axis=1)
+        leading = np.argsort(-weights, kind="stable")[:COARSE_DIMS]
+        mix = mixed(np.eye(len(leading)), [len(leading)], settings.seed)
+        axes = (mix @ (axes[leading] / weights[leading, None])).astype(np.float32)
+    count = max(TRAINING_ROWS, settings.cells * ROWS_A_CELL)
+    rows = sample(stored, count, settings.seed, axes)
+    middles = centroids(rows, min(settings.cells, len(rows)), settings.seed, progress)
+    found = nearest(middles)
+    if settings.code == "pq":
+        turn = np.zeros((len(axes), len(queries)), np.float32)
+        turn[:, leading] = mix * weights[leading]
+        found = faiss.IndexPreTransform(linear(turn), found)
+    return found, len(middles)
+
+
+def _cells(settings: IVFSettings, coarse: Any, cells: int) -> Any:
+    faiss = library()
+    metric = faiss.METRIC_INNER_PRODUCT
+    dims = int(coarse.d)
     if settings.code == "rabitq":
-        return faiss.IndexIVFRaBitQFastScan(probing, dims, cells, metric, 32, True, settings.bits)
+        return faiss.IndexIVFRaBitQFastScan(coarse, dims, cells, metric, 32, True, settings.bits)
     groups = max(1, dims * settings.bits // 4)
-    index = faiss.IndexIVFPQFastScan(probing, dims, cells, groups, 4, metric)
-    index.by_residual = True
+    index = faiss.IndexIVFPQFastScan(coarse, dims, cells, groups, 4, metric)
+    index.by_residual = False
     _quicken(index.pq.cp, 16)
     return index
 
@@ -295,29 +298,15 @@ def _quicken(clustering: Any, prototypes: int) -> None:
 
 def _fill(index: Any, stored: StoredVectors, first: int, progress: Progress | None) -> None:
     """Adds the rows of one part."""
-    faiss = library()
-    parts = _Parts(index)
-    cells = parts.cells
-    turn = faiss.downcast_VectorTransform(index.chain.at(0))
-    axes = other_side(faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in))
+    parts = Parts(index)
+    turn = library().downcast_VectorTransform(index.chain.at(0))
+    axes = other_side(matrix_of(turn))
     last = min(first + PART_ROWS, len(stored))
-    middles = cells.quantizer.reconstruct_n(0, cells.nlist)
-    with _assigning(cells, middles):
+    with parts.assigning():
         for start in range(first, last, STEP_ROWS):
             end = min(start + STEP_ROWS, last)
             for _, values in stored.values(start, end):
                 parts.inner.add(values @ axes.T)
             if progress is not None:
                 progress("codes", end, len(stored))
-    index.ntotal = cells.ntotal
-
-
-@contextmanager
-def _assigning(cells: Any, middles: Floats) -> Iterator[None]:
-    """Within it rows go to the nearest cell; outside, queries to those of the largest products."""
-    probing, near = cells.quantizer, assigner(middles)
-    cells.quantizer = near
-    try:
-        yield
-    finally:
-        cells.quantizer = probing
+    index.ntotal = parts.cells.ntotal
