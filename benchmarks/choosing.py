@@ -116,7 +116,8 @@ def run(name: str, vectors: Any, queries: Any, folder: Path) -> list[dict[str, A
             fresh,
         )
         for one, paths in pairs
-        for effort in one.efforts
+        for series in one.series
+        for effort in series
     ]
     return [
         judged(

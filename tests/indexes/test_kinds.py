@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -28,8 +29,8 @@ def test_what_is_worth_trying_goes_through_json(rows: int, dim: int) -> None:
         assert (
             kinds.settings_from(json.loads(json.dumps(kinds.to_json(one.settings)))) == one.settings
         )
-        assert one.efforts
-        for effort in one.efforts:
+        assert all(one.series)
+        for effort in itertools.chain(*one.series):
             assert kinds.effort_from(json.loads(json.dumps(kinds.to_json(effort)))) == effort
             assert type(effort) is type(kinds.usual_effort(one.settings))
         assert 0 <= kinds.estimated_bytes(one.settings, rows, dim) < max(8 * rows * dim, 10_000_000)

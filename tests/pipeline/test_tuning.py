@@ -19,8 +19,8 @@ from dpr.search.choosing import Targets
 pytest.importorskip("faiss")
 WORDS = "river city king queen tale story snow man dog cat paris france rhine danube".split()
 CANDIDATES = (
-    Candidate(FlatSettings(), (NoEffort(),)),
-    Candidate(HNSWSettings(storage="float16"), (HNSWEffort(16), HNSWEffort(400))),
+    Candidate(FlatSettings(), ((NoEffort(),),)),
+    Candidate(HNSWSettings(storage="float16"), ((HNSWEffort(16), HNSWEffort(400)),)),
 )
 
 
@@ -70,7 +70,7 @@ def test_what_is_chosen_is_kept_and_searched_with(folder: Path) -> None:
 def test_an_index_is_built_loaded_and_equal_to_exact_search_where_it_tries_hard(
     folder: Path,
 ) -> None:
-    hard = (Candidate(HNSWSettings(storage="float16"), (HNSWEffort(500),)),)
+    hard = (Candidate(HNSWSettings(storage="float16"), ((HNSWEffort(500),),)),)
     done = tune(folder, targets=Targets(0.9, k=10), questions=asked(), candidates=hard)
     assert done.choice.trial is not None and done.choice.trial.index["kind"] == "hnsw"
     with Pipeline.open(folder, read=False) as pipeline:

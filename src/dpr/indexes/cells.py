@@ -34,7 +34,6 @@ class Parts:
 
     def __init__(self, index: Any) -> None:
         faiss = library()
-        self.whole = index
         self.inner = self.cells = faiss.downcast_index(index.index)
         self.codes = None
         if hasattr(self.inner, "refine_index"):
@@ -83,15 +82,6 @@ class Parts:
         finally:
             if self.coded:
                 nearest.k_factor = factor
-
-    def join(self, other: Parts) -> None:
-        """Puts the rows of another index behind those of this one."""
-        first = int(self.whole.ntotal)
-        self.cells.merge_from(other.cells, first)
-        if self.codes is not None:
-            self.codes.merge_from(other.codes, 0)
-            self.inner.ntotal = self.cells.ntotal
-        self.whole.ntotal = self.cells.ntotal
 
 
 def linear(matrix: Floats) -> Any:

@@ -34,7 +34,7 @@ from dpr.indexes.stored import StoredVectors
 Code = Literal["rabitq", "pq"]
 Refine = Literal["none", "codes", "vectors"]
 
-PART_ROWS = 1 << 20  # a build that goes on does at most so many rows again
+PART_ROWS = 1 << 23  # a build that goes on does at most so many rows again
 TRAINING_ROWS = 1 << 16  # for axes and codes
 PROTOTYPE_ROWS = 1 << 14
 COARSE_DIMS = 256  # of the axes of pq, so many decide on the cell
@@ -170,8 +170,9 @@ def build(
 ) -> str:
     """Builds the index; returns the name under which the bench keeps it.
 
-    Axes, cells and codes are trained first and kept; then parts of ``PART_ROWS`` rows; then all of
-    them together. Another run goes on from what was kept.
+    Axes, cells and codes are trained first and kept, and then the index so far every ``PART_ROWS``
+    rows. Another run goes on from what was kept. Parts are not made apart and joined: faiss 1.15
+    writes beyond a cell of as many rows as a block has bytes (``BlockInvertedLists::add_entries``).
 
     Raises:
         MissingExtraError: faiss is not installed.
@@ -180,30 +181,24 @@ def build(
     """
     if bench.kept(NAME) is not None:
         return NAME
-    path = bench.kept("ivf-trained.faiss")
-    if path is None:
-        path = bench.keep("ivf-trained.faiss", chunks(_trained(settings, stored, progress)))
-    starts = range(0, len(stored), PART_ROWS)
-    paths = []
-    for first in starts:
-        name = f"ivf-rows-{first}.faiss"
-        part = bench.kept(name)
-        if part is None:
+    index = None
+    for first in reversed(range(0, len(stored), PART_ROWS)):
+        if (path := bench.kept(_part(first))) is not None:
             index = read(path, mapped=False)
-            _fill(index, stored, first, progress)
-            if len(starts) == 1:
-                bench.keep(NAME, chunks(index))
-                return NAME
-            part = bench.keep(name, chunks(index))
-            del index
-        paths.append(part)
-    whole = read(paths[0], mapped=False)
-    for number, part in enumerate(paths[1:], 1):
-        Parts(whole).join(Parts(read(part, mapped=False)))
-        if progress is not None:
-            progress("joining", number + 1, len(paths))
-    bench.keep(NAME, chunks(whole))
+            break
+    if index is None:
+        index = _trained(settings, stored, progress)
+        bench.keep(_part(0), chunks(index))
+    for first in range(int(index.ntotal), len(stored), PART_ROWS):
+        _fill(index, stored, first, progress)
+        if first + PART_ROWS < len(stored):
+            bench.keep(_part(first + PART_ROWS), chunks(index))
+    bench.keep(NAME, chunks(index))
     return NAME
+
+
+def _part(rows: int) -> str:
+    return f"ivf-{rows}.faiss"
 
 
 def _trained(settings: IVFSettings, stored: StoredVectors, progress: Progress | None) -> Any:
@@ -297,7 +292,7 @@ def _quicken(clustering: Any, prototypes: int) -> None:
 
 
 def _fill(index: Any, stored: StoredVectors, first: int, progress: Progress | None) -> None:
-    """Adds the rows of one part."""
+    """Adds the rows from ``first`` on, as many as go between what is kept."""
     parts = Parts(index)
     turn = library().downcast_VectorTransform(index.chain.at(0))
     axes = other_side(matrix_of(turn))

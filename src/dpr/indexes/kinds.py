@@ -55,10 +55,14 @@ EFFORTS: dict[str, type[SearchEffort]] = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Settings worth trying, and efforts worth trying with them, in ascending cost."""
+    """Settings worth trying, and efforts worth trying with them.
+
+    Attributes:
+        series: of efforts; along each more is found and more time is taken.
+    """
 
     settings: IndexSettings
-    efforts: tuple[SearchEffort, ...]
+    series: tuple[tuple[SearchEffort, ...], ...]
 
 
 def kind_of(record: IndexSettings | SearchEffort) -> str:
@@ -200,22 +204,29 @@ def _file(files: Mapping[str, Path], name: str) -> Path:
 def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
     """What is worth trying for so many rows, from little memory to much."""
     cells = min(max(16, 2 ** round(math.log2(4 * math.sqrt(rows)))), 1 << 16, max(1, rows // 32))
-    probes = [count for count in (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if count <= cells]
-    found = [
-        Candidate(FlatSettings(), (NoEffort(),)),
-        Candidate(CertifiedSettings(), (NoEffort(),)),
-        Candidate(
-            BinarySettings(), tuple(BinaryEffort(count) for count in (500, 1000, 2000, 5000))
-        ),
-        Candidate(
-            IVFSettings(cells, code="rabitq", bits=1, refine="vectors"),
-            tuple(IVFEffort(count, some) for count in probes for some in (300, 1000)),
-        ),
+    exact: tuple[tuple[SearchEffort, ...], ...] = ((NoEffort(),),)
+    breadths = (tuple(HNSWEffort(breadth) for breadth in _steps(50, 1600)),)
+
+    def probes(*several: int) -> tuple[tuple[SearchEffort, ...], ...]:
+        return tuple(
+            tuple(IVFEffort(count, some) for count in _steps(1, cells)) for some in several
+        )
+
+    return (
+        Candidate(FlatSettings(), exact),
+        Candidate(CertifiedSettings(), exact),
+        Candidate(BinarySettings(), (tuple(BinaryEffort(some) for some in _steps(250, 8000)),)),
+        Candidate(IVFSettings(cells, code="rabitq", bits=1, refine="vectors"), probes(300, 1000)),
         Candidate(
             IVFSettings(cells, dims=max(4, dim * 2 // 3), code="pq", bits=1, refine="codes"),
-            tuple(IVFEffort(count, some) for count in probes for some in (200, 400)),
+            probes(200, 400, 1000),
         ),
-    ]
-    breadths = tuple(HNSWEffort(breadth) for breadth in (50, 100, 200, 400, 800, 1600))
-    found += [Candidate(HNSWSettings(storage=storage), breadths) for storage in ("int8", "float16")]
-    return tuple(found)
+        Candidate(HNSWSettings(storage="int8"), breadths),
+        Candidate(HNSWSettings(storage="float16"), breadths),
+    )
+
+
+def _steps(first: int, last: int) -> tuple[int, ...]:
+    """Whole numbers from first to last, each a fifth more than the one before it or one more."""
+    count = math.ceil(4 * math.log2(last / first))
+    return tuple(sorted({min(last, round(first * 2 ** (step / 4))) for step in range(count + 1)}))

@@ -6,9 +6,11 @@ collections.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy.typing as npt
 
 from dpr.indexes import kinds
 from dpr.indexes.index import Index, Mask, Rows
-from dpr.indexes.kinds import Candidate
+from dpr.indexes.kinds import Candidate, SearchEffort
 from dpr.indexes.stored import StoredVectors
 from dpr.search.choosing import Targets, Trial, meets, recall_interval, recalls
 
@@ -26,7 +28,7 @@ TIMED_QUESTIONS = 200
 TIMED_SECONDS = 6.0
 FEWEST_TIMED = 20
 AT_ONCE = 64
-FAR = 1.5
+FAR = 1.2
 
 
 @dataclass(frozen=True)
@@ -103,27 +105,57 @@ def try_efforts(
     before: Sequence[Trial] = (),
     seconds: float = 0.0,
 ) -> Iterator[Trial]:
-    """What an index is worth, effort by effort, as long as one may still be chosen.
+    """What an index is worth at the efforts that may be chosen, and at those next to them.
+
+    Along a series both what is found and the time grow: of each only the first effort that finds
+    enough may be chosen, and halving finds it. Where nothing is good enough, what would find enough
+    if it took longer is looked for too.
 
     Args:
-        candidate: its settings and efforts, in ascending cost.
+        candidate: its settings and efforts.
         files: of the index.
-        before: what was measured of others: what is far slower than the best of them is not tried.
+        before: what was measured of others: what is slower than the best of them is not tried.
         seconds: that building took.
     """
     done = list(before)
-    for effort in candidate.efforts:
+    settings = kinds.to_json(candidate.settings)
+
+    @cache
+    def measured(effort: SearchEffort) -> Trial:
         index = kinds.load(candidate.settings, files, stored, effort)
-        settings = kinds.to_json(candidate.settings)
-        trial = measure(
-            index, settings, kinds.to_json(effort), test, seconds=seconds, recall=targets.recall
-        )
+        how = kinds.to_json(effort)
+        return measure(index, settings, how, test, seconds=seconds, recall=targets.recall)
+
+    def enough(trial: Trial) -> bool:
+        return "recall" not in meets(trial, targets)
+
+    def enough_or_slow(trial: Trial) -> bool:
+        limit = min((one.p50 for one in done if not meets(one, targets)), default=math.inf)
+        return enough(trial) or "latency" in meets(trial, targets) or trial.p50 > FAR * limit
+
+    for series in candidate.series:
+        for stop in (enough_or_slow, enough):
+            for trial in _halving(series, stop, measured):
+                if trial not in done:
+                    done.append(trial)
+                    yield trial
+            if any(not meets(one, targets) for one in done):
+                break
+
+
+def _halving(
+    series: Sequence[SearchEffort],
+    stop: Callable[[Trial], bool],
+    measured: Callable[[SearchEffort], Trial],
+) -> Iterator[Trial]:
+    """Measures until the first effort of a series is known of which ``stop`` holds, and of which it
+    then holds throughout."""
+    first, last = 0, len(series)
+    while first < last:
+        middle = (first + last) // 2
+        trial = measured(series[middle])
         yield trial
-        done.append(trial)
-        limit = min((one.p50 for one in done if not meets(one, targets)), default=np.inf)
-        too_slow = targets.latency is not None and trial.p50 > FAR * targets.latency
-        if too_slow or trial.p50 > FAR * limit:
-            break  # more effort only takes longer
+        first, last = (first, middle) if stop(trial) else (middle + 1, last)
 
 
 def latencies(search: Callable[[Any], Any], queries: Any) -> npt.NDArray[np.float64]:
