@@ -65,6 +65,7 @@ WITHOUT_TORCH: dict[str, set[str]] = {
     "indexes.index": {"numpy"},
     "indexes.int8": {"numpy"},
     "indexes.ordering": {"numpy"},
+    "indexes.pages": {"numpy"},
     "collection": {"numpy", "pyarrow"},
     "evaluation": {"numpy"},
     "fusion": {"numpy"},

@@ -34,6 +34,7 @@ from dpr.collection.manifest import (
 )
 from dpr.collection.passages import Block, blocks_to_bytes, scan_blocks, sound_block
 from dpr.errors import CorruptionError
+from dpr.indexes.pages import let_go
 
 _ROWS_AT_ONCE = 1 << 14
 _ROUNDED_UP = 1 + 1e-5
@@ -145,6 +146,7 @@ def longest(numbers: npt.NDArray[Any], scales: npt.NDArray[np.float32] | None) -
         if scales is not None:
             squares *= scales[some].astype(np.float64) ** 2
         largest = max(largest, float(squares.max()))
+        let_go(numbers)
     return float(f"{math.sqrt(largest) * _ROUNDED_UP:.7g}")
 
 

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.errors import CorruptionError
+from dpr.indexes.pages import let_go
 
 BLOCK_BYTES = 1 << 16
 DIGEST_BYTES = 32
 _THREADS = 2
 _FEW = 16
+_HELD_BLOCKS = 4096
 
 
 def block_rows(row_bytes: int) -> int:
@@ -32,8 +34,10 @@ def block_rows(row_bytes: int) -> int:
 def digests(vectors: npt.NDArray[Any], scales: npt.NDArray[np.float32] | None) -> Iterator[bytes]:
     """The SHA-256 of each block, in order."""
     step = block_rows(vectors.shape[1] * vectors.dtype.itemsize)
-    for first in range(0, len(vectors), step):
+    for number, first in enumerate(range(0, len(vectors), step), 1):
         yield _digest(vectors, scales, first, first + step)
+        if number % _HELD_BLOCKS == 0:
+            let_go(vectors)
 
 
 def _digest(

@@ -142,6 +142,7 @@ def _file(origin: Floats, stored: StoredVectors, progress: Progress | None) -> I
     yield origin.tobytes()
     for row, values in stored.values():
         yield _signs(values, origin).tobytes()
+        stored.let_go()
         if progress is not None:
             progress("codes", row + len(values), len(stored))
 

@@ -68,6 +68,7 @@ def encoded(stored: StoredVectors, axes: Doubles, stray: float, *, last: bool) -
                 codes, numbers[:, place] = _encoded(some, axes, stray, last)
                 yield codes.tobytes()
         yield numbers.tobytes()
+        stored.let_go()
 
 
 def _encoded(

@@ -45,6 +45,7 @@ def sample(stored: StoredVectors, count: int, seed: int, axes: Floats | None = N
         some = slice(first, first + STEP_ROWS)
         values = stored.take(rows[some])
         found[some] = values if axes is None else values @ axes.T
+        stored.let_go()
     finite = np.isfinite(found).all(axis=1)
     if not finite.all():
         raise InputError(

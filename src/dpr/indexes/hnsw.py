@@ -144,6 +144,7 @@ def build(
     for first in range(int(index.ntotal), len(stored), STEP_ROWS):
         last = min(first + STEP_ROWS, len(stored))
         index.add(np.concatenate([values.copy() for _, values in stored.values(first, last)]))
+        stored.let_go()
         if progress is not None:
             progress("graph", last, len(stored))
         if last % PART_ROWS == 0 and last < len(stored):

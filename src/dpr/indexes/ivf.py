@@ -302,6 +302,7 @@ def _fill(index: Any, stored: StoredVectors, first: int, progress: Progress | No
             end = min(start + STEP_ROWS, last)
             for _, values in stored.values(start, end):
                 parts.inner.add(values @ axes.T)
+            stored.let_go()
             if progress is not None:
                 progress("codes", end, len(stored))
     index.ntotal = parts.cells.ntotal

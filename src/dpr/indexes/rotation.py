@@ -32,6 +32,7 @@ def principal_axes(stored: StoredVectors, sample: int) -> tuple[Doubles, Doubles
     for first in range(0, len(rows), ROWS_AT_ONCE):
         values = stored.take(rows[first : first + ROWS_AT_ONCE]).astype(np.float64)
         moment += values.T @ values
+        stored.let_go()
     energies, axes = np.linalg.eigh(moment / len(rows))
     return np.maximum(energies[::-1], 0), np.ascontiguousarray(axes.T[::-1])
 

@@ -19,6 +19,7 @@ import torch
 from dpr.errors import InputError
 from dpr.indexes.index import Floats, Rows
 from dpr.indexes.int8 import Int8Vectors
+from dpr.indexes.pages import let_go
 
 Part = npt.NDArray[Any] | Int8Vectors
 
@@ -123,7 +124,11 @@ class StoredVectors:
     def longest(self) -> float:
         """A length that no vector exceeds; found by reading all of them where none was given."""
         if self._longest is None:
-            self._longest = max(_longest(values, row) for row, values in self.values())
+            longest = 0.0
+            for row, values in self.values():
+                longest = max(longest, _longest(values, row))
+                self.let_go()
+            self._longest = longest
         return self._longest
 
     def values(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, Floats]]:
@@ -137,6 +142,11 @@ class StoredVectors:
                 some = slice(at, min(at + MATRIX_ROWS, end))
                 self.check(start + some.start, start + some.stop)
                 yield start + at, self._decoded(number, some, buffer[: some.stop - some.start])
+
+    def let_go(self) -> None:
+        """Gives back the memory of what was read, where it is a map; for whoever reads all."""
+        for part in self.parts:
+            let_go(_numbers(part))
 
     def check(self, first: int, last: int) -> None:
         """Asks the guard for rows that are about to be read, several threads at once."""
