@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from dpr.cli import asking
 
 from .conftest import DOCUMENTS, Run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 QUESTIONS = ["who wrote a song?", "what is paris", "the old city"]
 ANY = ("--no-answer-below", 0)
@@ -269,3 +272,27 @@ def test_hits_are_written_to_a_file(
         assert lines(output.read_text(encoding="utf-8")) == shown
     told = json.loads(run(*arguments, "--output", output, "--json").stdout)
     assert told == {"path": str(output), "format": "trec", "questions": 3}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "docs/collections.md",
+        *(f"src/dpr/cli/{name}.py" for name in ("asking", "search", "remove")),
+    ],
+)
+def test_the_patterns_that_are_shown_find_what_lies_in_a_folder(
+    run: Run, model: Path, tmp_path: Path, page: str
+) -> None:
+    shown = re.findall(r"'(\w+~(\w+)/\*)'", (ROOT / page).read_text(encoding="utf-8"))
+    assert shown
+    for condition, name in shown:
+        folder = tmp_path / "docs"
+        (folder / name).mkdir(parents=True)
+        for place in (f"{name}/leave.md", "other.md"):
+            (folder / place).write_text("The old city of Paris.", encoding="utf-8")
+        made = run("index", folder, "--to", tmp_path / "c", "--model", model)
+        assert made.exit_code == 0, made.output
+        found = run("search", tmp_path / "c", "paris", "--where", condition, "--json")
+        hits = json.loads(found.stdout)["hits"]
+        assert [hit["document"] for hit in hits] == [f"{name}/leave.md"]

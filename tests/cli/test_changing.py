@@ -168,6 +168,9 @@ def test_what_cannot_be_removed_is_said_and_nothing_is(run: Run, made: Path) -> 
         assert done.exit_code == code
         assert why in " ".join(done.stderr.replace("│", " ").split())
         assert done.stdout == ""
+    dry = run("remove", made, "--where", "source~*", "--dry-run")
+    assert (dry.exit_code, dry.stdout) == (1, "")
+    assert "no passage would be left" in dry.stderr
     assert documents(made) == set(TEXTS)
 
 

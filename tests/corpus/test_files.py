@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dpr.corpus import Problems, SourceSettings, read_documents
+from dpr.corpus import Changed, Kept, Problems, SourceSettings, read_changes, read_documents
 from dpr.errors import InputError
 
 SKIP = SourceSettings(on_error="skip")
@@ -116,3 +116,16 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
     problems = Problems()
     assert [document.id for document in read_documents(tmp_path, SKIP, problems)] == ["a.txt"]
     assert problems.count == 1
+
+
+def test_a_link_to_itself_is_malformed_and_what_was_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "b.txt").symlink_to("b.txt")
+    (tmp_path / "other").symlink_to("other")
+    with pytest.raises(InputError, match=r"b\.txt: cannot be read: Too many levels"):
+        list(read_documents(tmp_path))
+    problems = Problems()
+    found = list(read_changes(tmp_path, {"b.txt": "before"}, SKIP, problems))
+    assert isinstance(found[0], Changed) and found[0].document.id == "a.txt"
+    assert isinstance(found[1], Kept) and (found[1].id, found[1].digest) == ("b.txt", "before")
+    assert (problems.count, problems.ignored) == (1, 1)

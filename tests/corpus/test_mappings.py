@@ -73,3 +73,14 @@ def test_wrong_rows_are_skipped_where_asked() -> None:
     found = list(read_documents(rows, SourceSettings(on_error="skip"), problems))
     assert [document.id for document in found] == ["a", "7", "c"]
     assert [problem.source for problem in problems.items] == ["rows:1", "rows:5", "rows:6"]
+
+
+def test_documents_with_an_id_that_came_before_are_refused_or_skipped() -> None:
+    documents = [*DOCUMENTS, Document("a", "Again.", "", "a.md")]
+    for items in (documents, once(documents)):
+        with pytest.raises(InputError, match="rows:4: the id 'a' is also that of an earlier"):
+            list(read_documents(items))
+    problems = Problems()
+    assert list(read_documents(documents, SourceSettings(on_error="skip"), problems)) == DOCUMENTS
+    assert [problem.source for problem in problems.items] == ["rows:4"]
+    assert not problems.hidden  # the document is there

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
 from dpr.questions.pseudo import NAME, pseudo_questions
 from dpr.records import Passage
 
@@ -48,3 +53,24 @@ def test_the_same_seed_gives_the_same_questions() -> None:
 
 def test_nothing_to_ask_for_gives_none() -> None:
     assert pseudo_questions([PASSAGES[1]]).questions == ()
+
+
+class Shelf:
+    """Many passages, of which those that are read are counted; each second row is deleted."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def live_rows(self) -> npt.NDArray[np.int64]:
+        return np.arange(0, 40_000, 2)
+
+    def passages(self, rows: Sequence[int]) -> list[Passage]:
+        self.read += rows
+        return [Passage(str(n), TEXTS[n // 2 % 5].replace("1648", str(1000 + n))) for n in rows]
+
+
+def test_of_stored_passages_only_those_drawn_are_read() -> None:
+    shelf, listed = Shelf(), Shelf()
+    expected = pseudo_questions(listed.passages(listed.live_rows().tolist()), 20, seed=3)
+    assert pseudo_questions(shelf, 20, seed=3) == expected
+    assert 20 <= len(shelf.read) < 100

@@ -65,7 +65,7 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COND",
-        help="Only what satisfies it, such as 'source~manual/*', 'lang=en|de', 'year>=1990', "
+        help="Only what satisfies it, such as 'document~manual/*', 'lang=en|de', 'year>=1990', "
         "'draft!=true'. Repeatable; all must hold.",
     ),
 ]

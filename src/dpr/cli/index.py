@@ -43,6 +43,7 @@ from dpr.cli.tune import Latency, Memory, Questions, Recall, run_tuning, targets
 if TYPE_CHECKING:
     from dpr.pipeline import Indexed
     from dpr.pipeline.tuning import Tuning
+    from dpr.search.choosing import Targets
     from dpr.shipped import ModelNames
 
 
@@ -75,7 +76,8 @@ def index(
 
     [bold]dpr sync[/] brings it up to date later. If it is interrupted, run the same command again:
     it goes on where it stopped. With --recall, --memory or --latency an index is chosen afterwards,
-    as [bold]dpr tune[/] does.
+    as [bold]dpr tune[/] does; if that is interrupted, the collection is complete, and
+    [bold]dpr tune[/] with the same options goes on.
 
     [bold]Examples[/]
 
@@ -88,6 +90,7 @@ def index(
     from dpr.collection import BuildSettings
     from dpr.corpus import DuplicateSettings, SplitSettings
 
+    wanted = _wanted(recall, memory, latency, questions)
     given = (format, id_column, text_column, title_column, on_error, metadata_column)
     settings: dict[str, Any] = {
         "split": SplitSettings.parse(split),
@@ -100,10 +103,29 @@ def index(
     began = time.monotonic()
     made = _make(source, to, settings)
     summary = _summary(made, to, time.monotonic() - began)
-    wanted = targets(recall, memory, latency)
     if not as_json:
         _show(made, summary)
-    _end(summary, run_tuning(to, wanted, questions, None, as_json) if wanted else None, as_json)
+    _end(summary, _tuned(to, wanted, questions, as_json) if wanted else None, as_json)
+
+
+def _wanted(
+    recall: float | None, memory: str | None, latency: str | None, questions: Path | None
+) -> Targets | None:
+    """Of an index; what is wrong with it, or with the questions, is met before encoding."""
+    from dpr.questions import read_question_set
+
+    wanted = targets(recall, memory, latency)
+    if wanted and questions:
+        read_question_set(questions)
+    return wanted
+
+
+def _tuned(to: Path, wanted: Targets, questions: Path | None, as_json: bool) -> Tuning:
+    try:
+        return run_tuning(to, wanted, questions, None, as_json)
+    except KeyboardInterrupt:
+        terminal.note(f"the collection is complete; `dpr tune {to}` with the same options goes on")
+        raise
 
 
 def _end(summary: dict[str, Any], tuned: Tuning | None, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import typer
 from dpr.cli import terminal
 from dpr.cli.asking import Where
 from dpr.cli.options import CollectionFolder, Json
+from dpr.errors import InputError
 from dpr.filters import parse_filters
 
 SHOWN = 20
@@ -40,7 +41,7 @@ def remove(
 
       dpr remove docs.dpr notes/old.md notes/draft.md
 
-      dpr remove docs.dpr --where 'source~archive/*' --where 'year<1990' --dry-run
+      dpr remove docs.dpr --where 'document~archive/*' --where 'year<1990' --dry-run
     """
     filters = parse_filters(where or ())
     if not ids and not filters:
@@ -51,9 +52,11 @@ def remove(
 
     gone = to_remove(collection, ids or (), where=filters)
     manifest = read_manifest(collection)
+    removed = sum(one.rows for one in gone)
     if gone and not dry_run:
         manifest = take_out(collection, [one.id for one in gone]).manifest
-    removed = sum(one.rows for one in gone)
+    elif removed == manifest.rows:
+        raise InputError(f"{collection}: no passage would be left; keep one, or remove the folder")
     if as_json:
         summary: dict[str, Any] = {
             "path": str(collection),

@@ -60,7 +60,7 @@ def search(
 
       dpr search docs.dpr "How do I open a file?"
 
-      dpr search docs.dpr "pathlib" --mode bm25 --where 'source~library/*' --per-document 1
+      dpr search docs.dpr "pathlib" --mode bm25 --where 'document~library/*' --per-document 1
 
       dpr search docs.dpr --questions queries.jsonl --k 100 --output hits.run
 

@@ -30,15 +30,18 @@ Recall = Annotated[
 ]  # fmt: skip
 Memory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="At most, such as 500MB or 2GB. [dim]\\[default: any][/]"),
-]
+    typer.Option(
+        metavar="SIZE", show_default="what was wanted last, else any",
+        help="At most, such as 500MB or 2GB, or any.",
+    ),
+]  # fmt: skip
 Latency = Annotated[
     str | None,
     typer.Option(
-        metavar="TIME",
-        help="For 95 of 100 questions, encoding included, such as 20ms. [dim]\\[default: any][/]",
+        metavar="TIME", show_default="what was wanted last, else any",
+        help="For 95 of 100 questions, encoding included, such as 20ms, or any.",
     ),
-]
+]  # fmt: skip
 Questions = Annotated[
     Path | None,
     typer.Option(
@@ -47,7 +50,13 @@ Questions = Annotated[
         "vectors and words. [dim]\\[default: made from the passages][/]",
     ),
 ]
-RecallAt = Annotated[int, typer.Option("--recall-at", min=1, help="K: how many passages.")]
+RecallAt = Annotated[
+    int | None,
+    typer.Option(
+        "--recall-at", min=1, show_default="what was wanted last, else 100",
+        help="K: how many passages.",
+    ),
+]  # fmt: skip
 _SIZES = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20}
 _SIZES |= {"gib": 2**30, "tib": 2**40, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -58,7 +67,7 @@ def tune(
     recall: Recall = None,
     memory: Memory = None,
     latency: Latency = None,
-    recall_at: RecallAt = 100,
+    recall_at: RecallAt = None,
     questions: Questions = None,
     check: Annotated[
         bool,
@@ -85,7 +94,7 @@ def tune(
     if check:
         _checked(recheck(collection, model=model, tell=_tell()), as_json)
         return
-    wanted = targets(recall, memory, latency, recall_at)
+    wanted = targets(recall, memory, latency, recall_at, collection)
     done = run_tuning(collection, wanted, questions, model, as_json)
     if as_json:
         terminal.json_line(tuning_shape(done))
@@ -110,22 +119,43 @@ def _tell() -> Callable[[str], None]:
 
 
 def targets(
-    recall: float | None, memory: str | None, latency: str | None, k: int = 100
+    recall: float | None,
+    memory: str | None,
+    latency: str | None,
+    k: int | None = None,
+    folder: Path | None = None,
 ) -> Targets | None:
-    """What is wanted; None where nothing was said."""
-    from dpr.search.choosing import DEFAULT_RECALL, Targets
+    """What is wanted; None where nothing was said. What was not said is as the collection in
+    ``folder`` keeps it."""
+    from dataclasses import replace
 
-    if recall is None and memory is None and latency is None:
+    from dpr.search.choosing import Targets
+
+    said: dict[str, Any] = {} if recall is None else {"recall": recall}
+    if memory is not None:
+        size = _number(memory, _SIZES, "500MB, 2GB or any", "--memory")
+        said["memory"] = None if size is None else int(size)
+    if latency is not None:
+        said["latency"] = _number(latency, _TIMES, "20ms, 1s or any", "--latency")
+    if k is not None:
+        said["k"] = k
+    if not said:
         return None
-    return Targets(
-        recall=DEFAULT_RECALL if recall is None else recall,
-        memory=None if memory is None else int(_number(memory, _SIZES, "500MB or 2GB", "--memory")),
-        latency=None if latency is None else _number(latency, _TIMES, "20ms or 1s", "--latency"),
-        k=k,
-    )
+    return replace(Targets() if folder is None else _wanted_last(folder), **said)
 
 
-def _number(text: str, units: dict[str, float], example: str, option: str) -> float:
+def _wanted_last(folder: Path) -> Targets:
+    from dpr.collection import read_manifest
+    from dpr.pipeline.tuning import KEY
+    from dpr.search.choosing import Targets
+
+    kept = read_manifest(folder).search.get(KEY)
+    return Targets(**kept["targets"]) if kept else Targets()
+
+
+def _number(text: str, units: dict[str, float], example: str, option: str) -> float | None:
+    if text.strip().lower() == "any":
+        return None
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", text)
     if match is None or match[2].lower() not in units:
         raise typer.BadParameter(f"{option} is {text!r}; write for example {example}")

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dpr.collection.encoder import PassageEncoder
 from dpr.collection.passages import Entry, document_of
@@ -69,7 +71,7 @@ class Reusing:
         self.encoded = 0
         self._encoder = encoder
         self._collection = collection
-        self._rows = _rows_of(collection, documents)
+        self._documents = documents
 
     @property
     def truncated(self) -> int:
@@ -101,25 +103,27 @@ class Reusing:
     def _known(self, passages: Sequence[Passage]) -> list[int]:
         """The row that holds each passage's title and text already; -1 where none does."""
         by_text: dict[tuple[str, str, str], int] = {}
-        for document in {document_of(passage) for passage in passages}:
-            rows = self._rows.get(document, [])
+        documents = {document_of(passage) for passage in passages}
+        there = [one for one in documents if one in self._documents]
+        for document, rows in _rows_of(self._collection, there):
             for row, old in zip(rows, self._collection.passages(rows), strict=True):
                 by_text.setdefault((document, old.title, old.text), row)
         return [by_text.get((document_of(one), one.title, one.text), -1) for one in passages]
 
 
-def _rows_of(collection: Collection, documents: Container[str]) -> dict[str, list[int]]:
-    """The rows of some documents that are not deleted."""
-    found: dict[str, list[int]] = {}
-    live = collection.live
+def _rows_of(
+    collection: Collection, documents: Sequence[str]
+) -> Iterator[tuple[str, Sequence[int]]]:
+    """The rows of some documents that are not deleted, in order; nothing is held of others."""
+    if not documents:
+        return
+    live, wanted = collection.live, pa.array(documents, pa.large_string())
     for segment, start in zip(collection.segments, collection.starts, strict=False):
-        table = segment.documents
-        columns = (table[name].to_pylist() for name in ("document", "first", "rows"))
-        for name, first, rows in zip(*columns, strict=True):
-            if name in documents:
-                own = range(start + first, start + first + rows)
-                found.setdefault(name, []).extend(row for row in own if live is None or live[row])
-    return found
+        table = segment.documents.select(["document", "first", "rows"])
+        chosen = table.filter(pc.is_in(table["document"], value_set=wanted))
+        for name, first, rows in zip(*chosen.to_pydict().values(), strict=True):
+            own = range(start + first, start + first + rows)
+            yield name, own if live is None else [row for row in own if live[row]]
 
 
 def take(collection: Collection, rows: npt.NDArray[np.int64]) -> Stored:

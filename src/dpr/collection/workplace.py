@@ -120,8 +120,8 @@ class Workplace:
             self.tidy()
             raise CollectionError(
                 f"{self.folder}: is a complete collection of {current.rows} passages already; give "
-                "another folder, add to it (dpr add), or overwrite it (--overwrite, or "
-                "build=BuildSettings(overwrite=True))"
+                "another folder, add to it (dpr add), choose its index (dpr tune), or overwrite it "
+                "(--overwrite, or build=BuildSettings(overwrite=True))"
             )
         if not (current or self.damaged or journal or anew) and self._names(SEGMENTS):
             raise CollectionError(

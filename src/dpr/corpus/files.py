@@ -187,7 +187,14 @@ def _names(
             problems.ignore(str(folder / entry.name))
         elif entry.is_dir(follow_symlinks=False):
             yield from _names(folder / entry.name, f"{name}/", on_error, problems, closed)
-        elif entry.is_file() and Path(entry.name).suffix.lower() in READERS:
+        elif Path(entry.name).suffix.lower() in READERS and _is_file(entry):
             yield name
         else:
             problems.ignore(str(folder / entry.name))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return True  # such as a link to itself; reading it says what is wrong

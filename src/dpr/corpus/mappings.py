@@ -13,8 +13,8 @@ from typing import Any
 
 from dpr.corpus.metadata import SPREAD, clean_metadata
 from dpr.corpus.problems import Problems
-from dpr.corpus.rows import Columns, Row, choose_columns, documents_from_rows
-from dpr.corpus.settings import SourceSettings
+from dpr.corpus.rows import Columns, Row, SeenIds, choose_columns, documents_from_rows
+from dpr.corpus.settings import OnError, SourceSettings
 from dpr.errors import InputError
 from dpr.records import Document
 
@@ -54,17 +54,26 @@ def _read(
         return
     whole = chain([first], iterator) if iterator is items else items
     if isinstance(first, Document):
-        yield from _documents(whole)
+        yield from _documents(whole, settings.on_error, problems)
     else:
         # Where the items come only once, nothing is found when a duplicate's first row is sought.
         rows = lambda: _rows(whole, settings)  # noqa: E731
         yield from documents_from_rows(rows, SOURCE, settings.on_error, problems)
 
 
-def _documents(items: Iterable[object]) -> Iterator[Document]:
+def _documents(
+    items: Iterable[object], on_error: OnError, problems: Problems
+) -> Iterator[Document]:
+    seen = SeenIds()
     for number, item in enumerate(items, 1):
         if not isinstance(item, Document):
             raise _other_kind(item, "Document", number)
+        if not seen.add(item.id):
+            told = f"the id {item.id!r} is also that of an earlier document; ids must be unique"
+            if on_error == "raise":
+                raise InputError(f"{told}: change one", source=SOURCE, line=number)
+            problems.add(f"{SOURCE}:{number}", f"{told}: the first is kept", hides=False)
+            continue
         if item.metadata:
             metadata = clean_metadata(item.metadata, item.source or SOURCE)
             item = item if metadata == item.metadata else replace(item, metadata=metadata)

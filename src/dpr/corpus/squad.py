@@ -1,14 +1,16 @@
 """SQuAD JSON: each different paragraph of an article is a document.
 
 Takes a path; gives documents titled as their article, underscores made spaces, with the id
-``{title}/{n}`` where n counts that title's different paragraphs from 0. An article without a
-title goes by its place in the file, from 0. A paragraph that repeats within a title is given
-once. The file is read whole, as JSON must be. Questions and answers are not looked at.
+``{title}/{n}`` where n counts that title's different paragraphs from 0, those that are skipped
+included. An article without a title goes by its place in the file, from 0. A paragraph that repeats
+within a title is given once. The file is read whole, as JSON must be. Questions and answers are not
+looked at.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ def read_squad(path: Path, on_error: OnError, problems: Problems) -> Iterator[Do
     """
     source = str(path)
     seen: dict[str, set[str]] = {}
+    skipped: Counter[str] = Counter()
     for at, article in enumerate(_articles(path)):
         where = f"{source}:data[{at}]"
         try:
@@ -50,9 +53,10 @@ def read_squad(path: Path, on_error: OnError, problems: Problems) -> Iterator[Do
                 if on_error == "raise":
                     raise
                 problems.add_error(error, place)
+                skipped[name] += 1
                 continue
             if text not in texts:
-                yield Document(f"{name}/{len(texts)}", text, title, place)
+                yield Document(f"{name}/{len(texts) + skipped[name]}", text, title, place)
                 texts.add(text)
 
 

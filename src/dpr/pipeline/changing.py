@@ -7,6 +7,7 @@ Wires corpus, encoder and collection together and holds no logic of its own.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from dataclasses import replace as replace_fields
@@ -28,20 +29,14 @@ from dpr.collection import (
 )
 from dpr.collection import compact as compact_segments
 from dpr.collection.copying import Reusing
-from dpr.corpus import (
-    DuplicateSettings,
-    Kept,
-    Problems,
-    SourceSettings,
-    SplitSettings,
-    read_changes,
-)
+from dpr.collection.passages import document_of
+from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
 from dpr.encoding import ContextEncoder
 from dpr.errors import CollectionError, InputError, SettingsError
 from dpr.filters import Filters
 from dpr.pipeline.building import Indexed, Telling, check_lasting, index, is_collection
 from dpr.pipeline.models import Model, made_with, model_names
-from dpr.pipeline.passages import Reading, Source, described, read_entries
+from dpr.pipeline.passages import Reading, Source, described, read_entries, settled
 from dpr.pipeline.tuning import check_growth
 from dpr.records import Passage
 from dpr.search.masks import Masks
@@ -280,15 +275,21 @@ class _Update:
         )
 
     def _entries(self, collection: Collection, remove: bool) -> Iterator[Entry]:
+        before: Iterable[Passage] = ()
+        known, staying = self.known, None
+        if self.duplicates:
+            staying, before = self._staying(collection, remove)
+            known = {one: known[one] if one in staying else "" for one in known}
         entries = read_entries(
             self.source,
-            self.known,
+            known,
             self.reading,
             self.cut,
             self.origin,
             self.met,
             self.duplicates,
-            self._staying(collection, remove) if self.duplicates else (),
+            before,
+            staying,
         )
         for entry in entries:
             document = entry.passage.document or entry.passage.id
@@ -303,17 +304,16 @@ class _Update:
                 self.replaced.add(document)
             yield entry
 
-    def _staying(self, collection: Collection, remove: bool) -> Iterator[Passage]:
-        """The passages that will be there whatever the changed documents hold; found by reading the
-        source once more."""
-        kept, changed = set(), set()
-        for item in read_changes(self.source, self.known, self.reading, Problems()):
-            if isinstance(item, Kept):
-                kept.add(item.id)
-            else:
-                changed.add(item.document.id)
-        leaving = changed | (self.known.keys() - kept if remove else set())
-        return (one for one in collection if (one.document or one.id) not in leaving)
+    def _staying(self, collection: Collection, remove: bool) -> tuple[set[str], Iterator[Passage]]:
+        """The source's documents that stay as they are, and all passages that will be there
+        whatever the others hold; found by reading the source once more."""
+        rows: Counter[str] = Counter()
+        for one in collection.documents():
+            rows[one.id] += one.rows
+        staying, leaving = settled(
+            self.source, self.known, rows, self.reading, self.cut, remove=remove
+        )
+        return staying, (one for one in collection if document_of(one) not in leaving)
 
     def _gone(self, remove: bool) -> Iterator[str]:
         """What is no longer there; read when all entries were."""

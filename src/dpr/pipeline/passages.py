@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ def read_entries(
     reading: Reading,
     duplicates: DuplicateSettings | None = None,
     before: Iterable[Passage] = (),
+    staying: Set[str] | None = None,
 ) -> Iterator[Entry]:
     """The passages of a source's documents, but of those that are as they were.
 
@@ -68,17 +69,75 @@ def read_entries(
         reading: told of what is met.
         duplicates: which passages to leave out.
         before: passages that others can be duplicates of, besides the source's own.
+        staying: ids of the documents that must be as they were, since ``before`` holds theirs; see
+            ``settled``.
 
     Raises:
         InputError, SettingsError, MissingExtraError: as ``dpr.corpus.read_changes`` does; two
-            passages that would have the same id.
+            passages that would have the same id; the source is no longer as ``staying`` says.
     """
-    entries = _entries(
-        read_changes(source, known, settings, reading.problems), settings, cut, origin, reading
-    )
+    items = read_changes(source, known, settings, reading.problems)
+    if staying is not None:
+        items = _as_before(items, staying)
+    entries = _entries(items, known, settings, cut, origin, reading)
     if duplicates is not None:
         entries = _without_duplicates(entries, duplicates, reading.duplicates, before)
     return _counted(entries, reading)
+
+
+def settled(
+    source: Source,
+    known: Mapping[str, str],
+    rows: Mapping[str, int],
+    settings: SourceSettings,
+    cut: SplitSettings,
+    *,
+    remove: bool,
+) -> tuple[set[str], set[str]]:
+    """Which documents of a source stay as they are, and which may not, where duplicates are left
+    out: those that changed, those that are gone, and once any of these had passages, those of whose
+    passages some were left out, since they may be duplicates no longer.
+
+    Args:
+        known: document id -> digest.
+        rows: how many passages each document of the collection has.
+        remove: what the source no longer has is to go.
+    """
+    staying, leaving = set(), set()
+    for item in read_changes(source, known, settings, Problems()):
+        if isinstance(item, Kept):
+            staying.add(item.id)
+        else:
+            leaving.add(item.document.id)
+    if remove:
+        leaving |= known.keys() - staying
+    if staying and leaving & rows.keys():
+        for item in read_changes(source, dict.fromkeys(known, ""), settings, Problems()):
+            if isinstance(item, Kept) or item.document.id not in staying:
+                continue
+            if sum(1 for _ in split_document(item.document, cut)) > rows[item.document.id]:
+                leaving.add(item.document.id)
+    return staying - leaving, leaving
+
+
+def _as_before(items: Iterator[Kept | Changed], staying: Set[str]) -> Iterator[Kept | Changed]:
+    """The same; an error once the documents that stay are others than these."""
+    missing = set(staying)
+    for item in items:
+        identifier = item.id if isinstance(item, Kept) else item.document.id
+        if isinstance(item, Kept) != (identifier in staying):
+            raise _unsettled(identifier)
+        missing.discard(identifier)
+        yield item
+    if missing:
+        raise _unsettled(min(missing))
+
+
+def _unsettled(identifier: str) -> InputError:
+    return InputError(
+        f"the document {identifier!a} changed while it was read, which is done twice where "
+        "duplicates are left out; nothing was changed, run it again"
+    )
 
 
 def _counted(entries: Iterator[Entry], reading: Reading) -> Iterator[Entry]:
@@ -115,6 +174,7 @@ def _without_duplicates(
 
 def _entries(
     items: Iterator[Kept | Changed],
+    known: Mapping[str, str],
     settings: SourceSettings,
     cut: SplitSettings,
     origin: str,
@@ -137,6 +197,8 @@ def _entries(
             if settings.on_error == "raise":
                 raise error
             reading.problems.add_error(error, document.source)
+            if document.id in known:  # stays as it was
+                reading.seen.add(document.id)
             continue
         reading.emptied.add(document.id)  # until one of its passages is kept
         for passage in passages:

@@ -71,7 +71,7 @@ def report(
     indexed(name, model)
     with Collection.open(systems[name]) as collection:
         shelf, mode = Shelf(collection), Searcher(collection).mode
-        asked = given or _made(shelf, pseudo, settings.statistics.seed)
+        asked = given or _made(collection, pseudo, settings.statistics.seed)
         if train:
             parts = _parts(asked, shelf, settings.statistics.seed)
             asked = parts.test
@@ -115,8 +115,8 @@ def _given(documents: Source, questions: Questions | None) -> QuestionSet | None
     return None
 
 
-def _made(shelf: Shelf, count: int, seed: int) -> QuestionSet:
-    made = pseudo_questions(shelf, count, seed)
+def _made(collection: Collection, count: int, seed: int) -> QuestionSet:
+    made = pseudo_questions(collection, count, seed)
     if not made.questions:
         raise InputError(
             "nothing in these documents can be asked for (no names, dates or numbers inside "

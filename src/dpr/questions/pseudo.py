@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from dpr.corpus.sentences import sentence_spans
 from dpr.records import Passage, Question, QuestionSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 NAME = "pseudo-questions"
 CAUTION = (
@@ -43,11 +49,25 @@ class _Cloze:
     answer: str
 
 
-def pseudo_questions(passages: Iterable[Passage], count: int = 500, seed: int = 0) -> QuestionSet:
+@runtime_checkable
+class Stored(Protocol):
+    """Passages that are read by their rows, such as a collection."""
+
+    def live_rows(self) -> npt.NDArray[np.int64]:
+        """The rows that hold a passage, in order."""
+
+    def passages(self, rows: Sequence[int]) -> list[Passage]:
+        """The passages in these rows."""
+
+
+def pseudo_questions(
+    passages: Iterable[Passage] | Stored, count: int = 500, seed: int = 0
+) -> QuestionSet:
     """Up to ``count`` questions, one a passage, from passages drawn evenly by ``seed``; fewer where
     fewer passages hold anything to ask for.
 
-    The order is that of the passages; the same passages and seed give the same questions.
+    The order is that of the passages; the same passages and seed give the same questions. Of those
+    that are stored only the ones drawn are read; memory holds 16 bytes for each other.
     """
     questions, judgements = [], {}
     for place, passage in _drawn(passages, seed):
@@ -66,11 +86,22 @@ def pseudo_questions(passages: Iterable[Passage], count: int = 500, seed: int = 
     )
 
 
-def _drawn(passages: Iterable[Passage], seed: int) -> Iterator[tuple[int, Passage]]:
+def _drawn(passages: Iterable[Passage] | Stored, seed: int) -> Iterator[tuple[int, Passage]]:
     """Passages with their place, in an order that the seed decides."""
-    ordered = list(enumerate(passages))
-    random.Random(seed).shuffle(ordered)
-    yield from ordered
+    if isinstance(passages, Stored):
+        rows = passages.live_rows()
+        for place in _shuffled(len(rows), seed):
+            yield place, passages.passages([int(rows[place])])[0]
+    else:
+        held = list(passages)
+        for place in _shuffled(len(held), seed):
+            yield place, held[place]
+
+
+def _shuffled(count: int, seed: int) -> array[int]:
+    places = array("Q", range(count))
+    random.Random(seed).shuffle(places)
+    return places
 
 
 def _cloze(passage: Passage, chance: random.Random) -> _Cloze | None:
