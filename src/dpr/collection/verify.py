@@ -49,16 +49,25 @@ class Finding:
 def verify(path: str | Path) -> list[Finding]:
     """Check the collection in a folder; no findings means that it is whole.
 
-    Reads all files (about a second for each GB, bounded memory).
+    Reads all files (about a second for each GB, bounded memory). Begins again where a writer
+    replaced the version meanwhile, whose files are then gone.
 
     Raises:
         CollectionError: there is no collection in the folder. A damaged one is a finding.
     """
     folder = Path(path)
-    try:
-        manifest = read_manifest(folder)
-    except CorruptionError as error:
-        return [Finding(MANIFEST, str(error))]
+    while True:
+        try:
+            manifest = read_manifest(folder)
+            findings = _findings(folder, manifest)
+            if not findings or read_manifest(folder) == manifest:
+                return findings
+        except CorruptionError as error:
+            return [Finding(MANIFEST, str(error))]
+
+
+def _findings(folder: Path, manifest: Manifest) -> list[Finding]:
+    """What is wrong with a version."""
     findings = [*_check_bytes(folder, MANIFEST, manifest), *_check_copy(folder, manifest)]
     findings += check_files(folder, manifest)
     if any(finding.file.startswith((SEGMENTS, PARTS)) for finding in findings):
@@ -69,7 +78,7 @@ def verify(path: str | Path) -> list[Finding]:
                 findings += _check_vectors(segment)
                 findings += _check_derived(segment)
             return [*findings, *_check_passages(collection)]
-    except CollectionError as error:
+    except (CollectionError, OSError) as error:
         return [*findings, Finding(MANIFEST, str(error))]
 
 
