@@ -5,15 +5,16 @@ encoders or of where documents came from.
 
 The manifest is replaced by its copy, where only that is whole. A file that follows from others is
 made again. Of a segment whose passages or vectors are damaged, the rows that are proven (see
-``evidence``) are copied into a new one. A damaged part is dropped: it can be made again. Documents
-that lost a passage lose their digest, so that the next look at their source brings them back.
+``evidence``) are copied into a new one. A damaged part is made again, or dropped: it can be made
+later. Documents that lost a passage lose their digest, so that the next look at their source brings
+them back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,12 +39,17 @@ from dpr.collection.manifest import (
     read_copy,
     read_manifest,
 )
+from dpr.collection.parts import PartMaker, make_part
 from dpr.collection.passages import Block
+from dpr.collection.segment import SegmentReader
 from dpr.collection.verify import Finding
 from dpr.collection.workplace import Workplace
 from dpr.errors import CollectionError, CorruptionError, InputError
 
 _SHARD = 16384
+
+Remake = Callable[[Part], PartMaker | None]
+"""Gives what makes a lost part again; None: it stays away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class LostPassages:
 
 @dataclass(frozen=True, slots=True)
 class LostPart:
-    """A part that was dropped, and of which segment it was."""
+    """A part that could not be kept, and of which segment it was."""
 
     segment: str
     part: Part
@@ -71,7 +77,7 @@ class Repaired:
     Attributes:
         manifest: of the version that is there now; of a trial, of the one that would be repaired.
         findings: what was broken, file by file.
-        parts: what was dropped and can be made again.
+        parts: what could not be kept; it was made again, or can be.
         documents: those that lost passages, as far as their names are known; with 0 lost: those
             that may have lost some.
         unnamed: passages lost of which nothing is known but that they were there.
@@ -89,13 +95,16 @@ class Repaired:
         return self.unnamed + sum(one.lost for one in self.documents)
 
 
-def repair(path: str | Path, *, trial: bool = False) -> Repaired:
+def repair(
+    path: str | Path, *, trial: bool = False, remake: Remake = lambda part: None
+) -> Repaired:
     """Repair the collection in a folder; where nothing is broken, nothing is changed.
 
     Reads every byte. If it is interrupted, the same call goes on.
 
     Args:
         trial: only tell what would be done.
+        remake: says which lost parts to make again, in the same version.
 
     Raises:
         CollectionError: there is no collection, a build that is not finished, one of another
@@ -115,7 +124,7 @@ def repair(path: str | Path, *, trial: bool = False) -> Repaired:
         if not report.findings:
             Workplace(folder).tidy()
             return report
-        return replace(report, manifest=_carry_out(folder, survey))
+        return replace(report, manifest=_carry_out(folder, survey, remake))
 
 
 def _readable_manifest(folder: Path) -> tuple[Manifest, list[Finding]]:
@@ -241,7 +250,7 @@ def _lost_documents(damaged: list[Evidence]) -> tuple[tuple[LostPassages, ...], 
     return tuple(found.values()), unnamed
 
 
-def _carry_out(folder: Path, survey: _Survey) -> Manifest:
+def _carry_out(folder: Path, survey: _Survey, remake: Remake) -> Manifest:
     for evidence, name in survey.again:
         path = evidence.files.folder / name
         _clear(path)
@@ -251,11 +260,12 @@ def _carry_out(folder: Path, survey: _Survey) -> Manifest:
     workplace = Workplace(folder, overwrite=True)
     workplace.current, workplace.damaged = survey.manifest, False
     some = any(len(one.kept_rows()) for one in survey.damaged)
-    segment = _saved(workplace, survey) if some else None
+    segment = _saved(workplace, survey, remake) if some else None
     segments: list[Segment] = []
     for one in survey.manifest.segments:
         if one.name in survey.kept:
-            segments.append(survey.kept[one.name])
+            makers = _makers(survey, [one.name], remake)
+            segments.append(_completed(workplace, survey, survey.kept[one.name], makers))
         elif segment is not None:
             segments.append(segment)  # all that was saved, in place of the first one damaged
             segment = None
@@ -269,10 +279,30 @@ def _carry_out(folder: Path, survey: _Survey) -> Manifest:
             truncated=min(manifest.truncated, rows),
             version=manifest.version + 1,
         )
-    return workplace.commit(manifest, keep_unfinished=not survey.damaged)
+    workplace.commit(manifest, keep_unfinished=not survey.damaged)
+    workplace.tidy()  # what was noted of parts that are made
+    return manifest
 
 
-def _saved(workplace: Workplace, survey: _Survey) -> Segment | None:
+def _makers(survey: _Survey, segments: Sequence[str], remake: Remake) -> list[PartMaker]:
+    """Of the parts that some segments lost, one of a kind."""
+    lost = [remake(one.part) for one in survey.parts if one.segment in segments]
+    return list({maker.kind: maker for maker in lost if maker is not None}.values())
+
+
+def _completed(
+    workplace: Workplace, survey: _Survey, segment: Segment, makers: Sequence[PartMaker]
+) -> Segment:
+    """The segment with parts made."""
+    if not makers:
+        return segment
+    dim, dtype = survey.manifest.dim, survey.manifest.dtype
+    reader = SegmentReader(workplace.folder, segment, dim, dtype)
+    made = [make_part(workplace, reader, maker) for maker in makers]
+    return replace(segment, parts=(*segment.parts, *made))
+
+
+def _saved(workplace: Workplace, survey: _Survey, remake: Remake) -> Segment | None:
     """A new segment of all the rows that are proven in those that are damaged."""
     hurt = {one.document for one in survey.documents}
     copier = ProvenCopier(survey.manifest, survey.damaged, hurt, _SHARD)
@@ -283,7 +313,8 @@ def _saved(workplace: Workplace, survey: _Survey) -> Segment | None:
     identity = build_identity(copier, build, change="repair", segments=names, rows=rows)
     workplace.begin(identity, anew=True)
     try:
-        return SegmentBuilder(workplace, copier, build).run(copier.entries())
+        makers = _makers(survey, names, remake)
+        return SegmentBuilder(workplace, copier, build, makers=makers).run(copier.entries())
     except InputError as error:
         raise CorruptionError(
             f"{workplace.folder}: what is left makes no sense: {error}"

@@ -6,12 +6,10 @@ Takes the folder of a collection; gives the report of ``dpr.collection.repair``.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
-from dpr.collection import Repaired, write_parts
+from dpr.collection import Repaired
 from dpr.collection import repair as repair_files
-from dpr.collection.change import TryOut
-from dpr.collection.segment import SegmentReader
+from dpr.collection.manifest import Part
 from dpr.indexes.words import WordsSettings
 from dpr.search.parts import WORDS, WordsMaker
 
@@ -19,16 +17,11 @@ from dpr.search.parts import WORDS, WordsMaker
 def repair(folder: str | os.PathLike[str], *, trial: bool = False) -> Repaired:
     """Mends a damaged collection and keeps only what is proven; see ``dpr.collection.repair``.
 
-    Words that were dropped are counted again from the passages, so that searches by words go on. An
-    index is not built again, since that can take hours: `dpr tune` does it.
+    Words that were lost are counted again from the passages, in the same version, so that searches
+    by words go on. An index is not built again, since that can take hours: `dpr tune` does it.
     """
-    report = repair_files(os.fspath(folder), trial=trial)
-    dropped = [one.part.settings for one in report.parts if one.part.kind == WORDS]
-    if trial or not dropped:
-        return report
-    words = WordsMaker(WordsSettings(**dropped[0]))
+    return repair_files(os.fspath(folder), trial=trial, remake=_remake)
 
-    def makers(segment: SegmentReader, trying: TryOut) -> list[WordsMaker]:
-        return [] if segment.segment.part(WORDS) else [words]
 
-    return replace(report, manifest=write_parts(os.fspath(folder), makers))
+def _remake(part: Part) -> WordsMaker | None:
+    return WordsMaker(WordsSettings(**part.settings)) if part.kind == WORDS else None
