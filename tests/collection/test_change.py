@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +180,6 @@ def test_an_interrupted_addition_goes_on_and_removals_do_not_disturb_it(tmp_path
     documents = {name: document(name, 5) for name in "abcd"}
     start(folder, {"a": documents["a"], "x": document("x", 2)})
 
-    class Stopped(HashEncoder):
-        def encode(self, passages: Sequence[Passage]) -> Any:
-            if self.calls == 2:
-                raise KeyboardInterrupt
-            return super().encode(passages)
-
     more = [documents[name] for name in "bcd"]
     with pytest.raises(KeyboardInterrupt):
         add_documents(folder, entries(more), Stopped(), shard_size=4)
@@ -196,6 +190,100 @@ def test_an_interrupted_addition_goes_on_and_removals_do_not_disturb_it(tmp_path
     assert encoder.calls == 2 and done.added == 15
     assert_holds(folder, documents)
     assert not (folder / "building").exists()
+
+
+class Stopped(HashEncoder):
+    def encode(self, passages: Sequence[Passage]) -> Any:
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return super().encode(passages)
+
+
+def test_what_was_decided_on_another_version_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    start(folder, {"a": document("a", 2), "b": document("b", 2)})
+    remove_documents(folder, named(["b"]), version=1)
+    before = read_manifest(folder)
+    more = [document("c", 5), document("d", 5)]
+    changes: list[Callable[[int], Any]] = [
+        lambda version: add_documents(
+            folder, entries(more), HashEncoder(), shard_size=4, version=version
+        ),
+        lambda version: compact(folder, version=version),
+        lambda version: write_parts(folder, lambda *_: [Lengths()], version=version),
+        lambda version: remove_documents(folder, named(["c"]), version=version),
+    ]
+    for change in changes:
+        with pytest.raises(CollectionError, match="version 1 was read, version 2 is there now"):
+            change(1)
+        assert read_manifest(folder) == before
+        assert not (folder / "building").exists()
+    with pytest.raises(KeyboardInterrupt):
+        add_documents(folder, entries(more), Stopped(), shard_size=4, version=2)
+    going_on = HashEncoder()
+    add_documents(folder, entries(more), going_on, shard_size=4, version=2)
+    assert going_on.calls == 1  # what was unfinished is of this version
+    for number, change in enumerate(changes[1:], 3):
+        change(number)
+        assert read_manifest(folder).version == number + 1
+
+
+def _parts(folder: Path) -> None:
+    write_parts(folder, lambda *_: [Lengths()], drop=["lengths"])
+    assert [one.name for one in (folder / "building").glob("lengths*")] == []
+
+
+def _no_parts(folder: Path) -> None:
+    version = read_manifest(folder).version
+    assert write_parts(folder, lambda *_: []).version == version
+
+
+def _nothing(folder: Path) -> None:
+    version = read_manifest(folder).version
+    assert add_documents(folder, [], HashEncoder()).manifest.version == version
+
+
+def _only_gone(folder: Path) -> None:
+    assert add_documents(folder, [], HashEncoder(), gone=["x"]).removed == 2
+
+
+def _everything(folder: Path) -> None:
+    with pytest.raises(InputError, match="no passage would be left"):
+        remove_documents(folder, named(["a", "x"]))
+
+
+@pytest.mark.parametrize("between", [_parts, _no_parts, _nothing, _only_gone, _everything])
+def test_an_interrupted_addition_outlives_what_begins_no_segment(
+    tmp_path: Path, between: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "c"
+    start(folder, {"a": document("a", 5), "x": document("x", 2)})
+    more = [document(name, 5) for name in "bcd"]
+    with pytest.raises(KeyboardInterrupt):
+        add_documents(folder, entries(more), Stopped(), shard_size=4)
+    between(folder)
+    encoder = HashEncoder()
+    add_documents(folder, entries(more), encoder, gone=["x"], shard_size=4)
+    assert encoder.calls == 2
+    assert_holds(folder, {name: document(name, 5) for name in "abcd"})
+    assert not (folder / "building").exists()
+
+
+def test_parts_that_were_not_chosen_do_not_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    start(folder, {"a": document("a", 5)})
+    more = entries([document(name, 5) for name in "bcd"])
+    with pytest.raises(KeyboardInterrupt):
+        add_documents(folder, more, Stopped(), shard_size=4)
+
+    def makers(segment: SegmentReader, trying: Any) -> list[Lengths]:
+        for factor in (1, 2, 3):
+            trying(Lengths(factor))
+        return [Lengths(2)]
+
+    write_parts(folder, makers)
+    assert {one.name for one in (folder / "building").iterdir()} == {"progress.json", "segment"}
+    assert len(list((folder / "parts").iterdir())) == 1 and verify(folder) == []
 
 
 def test_small_segments_become_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dpr.corpus import DuplicateSettings, SourceSettings
 from dpr.encoding import ContextEncoder, Vectors
 from dpr.errors import CollectionError, InputError, MismatchError, SettingsError
 from dpr.filters import parse_filters
-from dpr.pipeline import Pipeline, add, compact, index, remove, sync
+from dpr.pipeline import Pipeline, add, changing, compact, index, remove, sync
 from dpr.pipeline.changing import to_remove
 from dpr.records import Document, Passage
 
@@ -245,6 +245,74 @@ def test_an_interrupted_sync_goes_on(
     done = sync(folder, made, shard_size=1)
     assert (done.documents, done.added, done.encoded) == (6, 6, 3)
     check_fresh(made, folder, tiny_model, tmp_path)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """Something is changed while the model of the next change is loaded."""
+    load, left = ContextEncoder.from_pretrained, [change]
+
+    def loading(*args: Any) -> Any:
+        if left:
+            left.pop()()
+        return load(*args)
+
+    monkeypatch.setattr(ContextEncoder, "from_pretrained", loading)
+
+
+def test_of_two_additions_side_by_side_the_second_is_refused_and_loses_nothing(
+    folder: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for place in (one, other):
+        place.mkdir()
+        (place / "same.txt").write_text(f"The king of {place.name}.", encoding="utf-8")
+    meanwhile(monkeypatch, lambda: add(one, made))
+    with pytest.raises(CollectionError, match=r"version 1 was read, version 2 is there now.*again"):
+        add(other, made)
+    with pytest.raises(InputError, match="--replace"):
+        add(other, made)
+    (other / "same.txt").rename(other / "own.txt")
+    assert add(other, made).documents == 1
+    with Collection.open(made) as collection:
+        sources = [Path(each["path"]).name for each in collection.manifest.made_from["sources"]]
+        origins = {each.id: each.origin for each in collection.documents()}
+    assert sources == ["source", "one", "other"]
+    assert (origins["same.txt"], origins["own.txt"]) == ("1", "2")
+    assert sync(other, made).gone == sync(one, made).gone == sync(folder, made).gone == 0
+
+
+def test_what_was_chosen_from_an_older_version_is_not_removed(
+    folder: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = changing.named
+
+    def naming(ids: Any) -> Any:
+        (folder / "b.md").write_text("---\nyear: 2020\n---\nnew", encoding="utf-8")
+        sync(folder, made)
+        return chosen(ids)
+
+    monkeypatch.setattr(changing, "named", naming)
+    with pytest.raises(CollectionError, match="version 1 was read, version 2 is there now"):
+        remove(made, where=parse_filters(["year<2000"]))
+    assert held(made)["b.md"][0].text.endswith("new")
+
+
+@pytest.mark.parametrize("name", ["compact_segments", "check_growth"])
+def test_what_fails_after_a_change_is_told_and_the_change_stays(
+    folder: Path, made: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def failing(*args: Any, **more: Any) -> Any:
+        raise CollectionError("no space is left")
+
+    monkeypatch.setattr(changing, name, failing)
+    monkeypatch.setattr(changing, "small_segments", lambda manifest: ["0001", "0002"])
+    if name == "check_growth":
+        monkeypatch.setattr(changing, "small_segments", lambda manifest: [])
+    (folder / "new.txt").write_text("A young man in Paris.", encoding="utf-8")
+    done = sync(folder, made)
+    assert (done.added, done.manifest.version) == (1, 2)
+    assert done.note.startswith("the change is made") and "no space is left" in done.note
+    assert "new.txt" in held(made)
 
 
 def test_documents_in_memory_are_a_source_of_their_own(tiny_model: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from dpr.cli.progress import bar
 def compact(collection: CollectionFolder, as_json: Json = False) -> None:
     """Write a collection anew as one segment, without what was removed; nothing is encoded.
 
+    Words are counted again, and an index that was chosen is built again, which can take long.
+
     It takes the room of the collection once more while it runs. If it is interrupted, run the same
     command again: it goes on where it stopped. With --json: {"path", "version", "passages",
     "deleted", "segments_before", "segments", "bytes_before", "bytes", "seconds"}; deleted: passages
@@ -26,7 +28,7 @@ def compact(collection: CollectionFolder, as_json: Json = False) -> None:
       dpr compact docs.dpr
     """
     from dpr.collection import describe
-    from dpr.pipeline.changing import compact as write_anew
+    from dpr.pipeline.compacting import compact as write_anew
 
     before, began = describe(collection), time.monotonic()
     with bar("passages", lambda: int(before["rows"])) as progress:

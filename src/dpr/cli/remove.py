@@ -54,7 +54,7 @@ def remove(
     manifest = read_manifest(collection)
     removed = sum(one.rows for one in gone)
     if gone and not dry_run:
-        manifest = take_out(collection, [one.id for one in gone]).manifest
+        manifest = take_out(collection, ids or (), where=filters).manifest
     elif removed == manifest.rows:
         raise InputError(f"{collection}: no passage would be left; keep one, or remove the folder")
     if as_json:

@@ -6,7 +6,8 @@ alone. Knows nothing of where documents come from, of models, or of searching.
 Each change is one new version, visible by one rename: before it readers see the old version, after
 it the new one. Segments never change. Documents that are added become a new segment; those that are
 replaced or removed stay in their files and are left out by the manifest, until a compaction copies
-what is left, without encoding anything again.
+what is left, without encoding anything again. Whoever decides on a version read before gives its
+number: where another is there by now, a ``CollectionError`` says so, and nothing is done.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +77,18 @@ def named(ids: Iterable[str]) -> Chosen:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[tuple[Workplace, Collection]]:
-    """Under the lock, a workplace and the version that is there."""
+def _writing(folder: Path, version: int | None) -> Iterator[tuple[Workplace, Collection]]:
+    """Under the lock, a workplace and the version that is there: this one, where one is given."""
     Collection.open(folder).close()  # before a lock file is put where no collection is
     with storage.writer_lock(folder):
         workplace = Workplace(folder)
         workplace.tidy()
         with Collection.open(folder) as collection:
+            if version is not None and version != collection.version:
+                raise CollectionError(
+                    f"{folder}: was changed meanwhile: version {version} was read, version "
+                    f"{collection.version} is there now; nothing was done, run it again"
+                )
             yield workplace, collection
 
 
@@ -95,10 +102,12 @@ def add_documents(
     made_from: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     makers: Sequence[PartMaker] = (),
+    version: int | None = None,
 ) -> Changed:
     """Add documents to a collection; those whose ids are there already are replaced.
 
-    If it is interrupted, the same call goes on from the last shard.
+    If it is interrupted, the same call goes on from the last shard. Without passages, what another
+    call left unfinished stays.
 
     Args:
         passages: of the documents, in order; all passages of each.
@@ -106,6 +115,7 @@ def add_documents(
         made_from: in place of what the manifest says of where the passages came from.
         progress: called with the number of passages done, after each shard.
         makers: of parts of the new segment.
+        version: that all this was decided on.
 
     Raises:
         MismatchError: the collection was made by another encoder.
@@ -113,14 +123,11 @@ def add_documents(
         CollectionError: there is no collection, another writer is at work, or the disk fails.
     """
     folder = Path(folder)
-    with _writing(folder) as (workplace, collection):
+    with _writing(folder, version) as (workplace, collection):
         manifest = collection.manifest
         check_context(collection, encoder)
         build = BuildSettings(_dtype(manifest), shard_size, overwrite=True)
-        identity = build_identity(encoder, build, change="add")
-        workplace.begin(identity, anew=True)
-        builder = SegmentBuilder(workplace, encoder, build, progress, makers)
-        segment = builder.run(passages)
+        segment, cut = _new_segment(workplace, encoder, build, passages, progress, makers)
         leaving = set(gone)
         kept: list[Segment] = list(manifest.segments)
         if segment is not None:
@@ -133,22 +140,42 @@ def add_documents(
         changed = replace(
             manifest,
             made_from=dict(made_from) if made_from is not None else manifest.made_from,
-            truncated=manifest.truncated + (builder.truncated if segment else 0),
+            truncated=manifest.truncated + cut,
         )
-        if segment is None and kept == list(manifest.segments) and changed == manifest:
-            workplace.discard()
+        if segment is not None:
+            return _commit(workplace, changed, kept, added=segment.rows)
+        if kept == list(manifest.segments) and changed == manifest:
             return Changed(manifest, 0, 0)
-        return _commit(workplace, changed, kept, added=segment.rows if segment else 0)
+        return _commit(workplace, changed, kept, added=0, keep_unfinished=True)
 
 
-def remove_documents(folder: str | Path, chosen: Chosen) -> Changed:
+def _new_segment(
+    workplace: Workplace,
+    encoder: PassageEncoder,
+    build: BuildSettings,
+    passages: Entries,
+    progress: Progress | None,
+    makers: Sequence[PartMaker],
+) -> tuple[Segment | None, int]:
+    """A segment of these passages, and of how many the encoder read only the first part."""
+    entries = iter(passages)
+    first = next(entries, None)
+    if first is None:  # nothing is begun, so that what is unfinished can still be gone on with
+        return None, 0
+    workplace.begin(build_identity(encoder, build, change="add"), anew=True)
+    builder = SegmentBuilder(workplace, encoder, build, progress, makers)
+    segment = builder.run(chain([first], entries))
+    return segment, builder.truncated
+
+
+def remove_documents(folder: str | Path, chosen: Chosen, *, version: int | None = None) -> Changed:
     """Remove documents; nothing is encoded, and no file is written but the manifest.
 
     Raises:
         InputError: no document would be left.
         CollectionError: there is no collection, another writer is at work, or the disk fails.
     """
-    with _writing(Path(folder)) as (workplace, collection):
+    with _writing(Path(folder), version) as (workplace, collection):
         kept = _without(collection, chosen)
         if kept == list(collection.manifest.segments):
             return Changed(collection.manifest, 0, 0)
@@ -163,6 +190,7 @@ def compact(
     shard_size: int = 16384,
     progress: Progress | None = None,
     makers: Sequence[PartMaker] = (),
+    version: int | None = None,
 ) -> Changed:
     """Write segments anew as one, without what is deleted; passages and vectors stay as they are.
 
@@ -171,13 +199,14 @@ def compact(
     Args:
         which: names of segments that follow each other; None: all.
         rows: which rows of the collection to keep, in place of all that are not deleted.
+        version: that this was decided on.
 
     Raises:
         CollectionError: there is no collection, no such segment, another writer is at work, or the
             disk fails.
     """
     folder = Path(folder)
-    with _writing(folder) as (workplace, collection):
+    with _writing(folder, version) as (workplace, collection):
         manifest = collection.manifest
         names = [segment.name for segment in manifest.segments]
         chosen = list(which) if which is not None else names
@@ -214,22 +243,25 @@ def write_parts(
     *,
     drop: Iterable[str] = (),
     search: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+    version: int | None = None,
 ) -> Manifest:
     """Make parts of segments, replacing those of the same kind, in one new version.
 
-    If it is interrupted, the same call goes on with the files that were not kept yet.
+    If it is interrupted, the same call goes on with the files that were not kept yet. A segment
+    that another call left unfinished stays.
 
     Args:
         makers: gives what to make of a segment; a part with the same settings is left as it is. It
             may try parts out first, which gives their files before it is known whether they stay.
         drop: kinds of parts that no segment is to have, unless one is made.
         search: gives how to search, from how the manifest said to; called when all is made.
+        version: that this was decided on.
 
     Raises:
         CollectionError: there is no collection, another writer is at work, or the disk fails.
     """
     unwanted = set(drop)
-    with _writing(Path(folder)) as (workplace, collection):
+    with _writing(Path(folder), version) as (workplace, collection):
         manifest = collection.manifest
         segments = []
         for reader in collection.segments:
@@ -247,10 +279,11 @@ def write_parts(
             segments=tuple(segments),
             search=dict(search(dict(manifest.search))) if search else manifest.search,
         )
-        if changed == manifest:
-            workplace.discard()
-            return manifest
-        return workplace.commit(replace(changed, version=manifest.version + 1))
+        if changed != manifest:
+            changed = replace(changed, version=manifest.version + 1)
+            manifest = workplace.commit(changed, keep_unfinished=True)
+        workplace.discard_parts()
+        return manifest
 
 
 def _try_out(workplace: Workplace, reader: SegmentReader, maker: PartMaker) -> dict[str, Path]:
@@ -331,7 +364,8 @@ def _commit(
 ) -> Changed:
     rows = sum(segment.rows - segment.gone for segment in segments)
     if rows == 0:
-        workplace.discard()
+        if not keep_unfinished:
+            workplace.discard()
         raise InputError(
             f"{workplace.folder}: no passage would be left; a collection needs at least one: "
             "remove the folder, if that is what you want"

@@ -144,6 +144,16 @@ class Workplace:
         if (self.folder / BUILDING).exists():
             storage.remove(self.folder / BUILDING)
 
+    def discard_parts(self) -> None:
+        """Remove what is unfinished of parts; an unfinished segment stays, to be gone on with."""
+        building = self.folder / BUILDING
+        if not (building / PROGRESS).exists():
+            self.discard()
+        else:
+            for name in sorted(set(storage.names_in(building)) - {PROGRESS, self.segment.name}):
+                storage.remove(building / name)
+        self._clean(keep_unfinished=True)
+
     def commit(self, manifest: Manifest, *, keep_unfinished: bool = False) -> Manifest:
         """Make a new version visible, then remove what it does not need.
 

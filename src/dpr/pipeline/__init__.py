@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dpr.pipeline.asking import Pipeline, open
 from dpr.pipeline.building import Indexed, index
-from dpr.pipeline.changing import add, compact, remove, sync
+from dpr.pipeline.changing import add, remove, sync
+from dpr.pipeline.compacting import compact
 
 if TYPE_CHECKING:
     from dpr.pipeline.evaluating import evaluate as evaluate

@@ -45,7 +45,8 @@ class Indexed:
         replaced: how many of these took the place of earlier ones.
         gone: how many documents are no longer there.
         unchanged: how many of the source's documents were as they are.
-        note: what people should know of the index; empty where there is nothing.
+        note: what people should know of the index, or of what could not be done after the change;
+            empty where there is nothing.
     """
 
     manifest: Manifest

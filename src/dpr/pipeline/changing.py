@@ -1,4 +1,4 @@
-"""Documents come and go: add, sync, remove, compact.
+"""Documents come and go: add, sync, remove.
 
 Takes the folder of a collection and the name of a source, or documents; gives the new version.
 Wires corpus, encoder and collection together and holds no logic of its own.
@@ -20,6 +20,7 @@ from dpr.collection import (
     Changed,
     Collection,
     Entry,
+    Manifest,
     StoredDocument,
     add_documents,
     named,
@@ -32,7 +33,7 @@ from dpr.collection.copying import Reusing
 from dpr.collection.passages import document_of
 from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
 from dpr.encoding import ContextEncoder
-from dpr.errors import CollectionError, InputError, SettingsError
+from dpr.errors import CollectionError, DPRError, InputError, SettingsError
 from dpr.filters import Filters
 from dpr.pipeline.building import Indexed, Telling, check_lasting, index, is_collection
 from dpr.pipeline.models import Model, made_with, model_names
@@ -124,9 +125,10 @@ def remove(
     Raises:
         InputError: there is no such document, or none would be left; nothing is removed then.
         SettingsError: neither ids nor filters, or a filter on sections.
+        CollectionError: another change came between.
     """
-    gone = to_remove(folder, ids, where=where)
-    return remove_documents(os.fspath(folder), named(one.id for one in gone))
+    version, gone = _chosen(folder, ids, where)
+    return remove_documents(os.fspath(folder), named(one.id for one in gone), version=version)
 
 
 def to_remove(
@@ -136,6 +138,13 @@ def to_remove(
     where: Filters | None = None,
 ) -> list[StoredDocument]:
     """The documents that ``remove`` would remove; raises as it does."""
+    return _chosen(folder, ids, where)[1]
+
+
+def _chosen(
+    folder: Folder, ids: Iterable[str], where: Filters | None
+) -> tuple[int, list[StoredDocument]]:
+    """A version, and documents of it."""
     wanted = set(ids)
     if not wanted and not where:
         raise InputError("nothing to remove: give ids of documents, or filters")
@@ -150,13 +159,14 @@ def to_remove(
             if one.id in chosen:
                 rows = found[one.id].rows if one.id in found else 0
                 found[one.id] = replace_fields(one, rows=one.rows + rows)
+        version = collection.version
     if missing := sorted(wanted - set(found)):
         shown = ", ".join(map(ascii, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise InputError(
             f"{folder}: has no document {shown}; nothing was removed. `dpr info DIR --documents` "
             "lists them"
         )
-    return list(found.values())
+    return version, list(found.values())
 
 
 def _satisfying(collection: Collection, where: Filters) -> set[str]:
@@ -169,19 +179,6 @@ def _satisfying(collection: Collection, where: Filters) -> set[str]:
         some = np.add.reduceat(own, table["first"].to_numpy(), dtype=np.int64) > 0
         found.update(table["document"].filter(pa.array(some)).to_pylist())
     return found
-
-
-def compact(folder: Folder, progress: Callable[[int], None] | None = None) -> Changed:
-    """Writes a collection anew as one segment, without what was deleted; nothing is encoded."""
-    with Collection.open(os.fspath(folder)) as collection:
-        makers = _makers(collection)
-    return compact_segments(os.fspath(folder), progress=progress, makers=makers)
-
-
-def _makers(collection: Collection) -> list[WordsMaker]:
-    """Of the parts that a new segment of a collection gets."""
-    words = words_settings(collection)
-    return [WordsMaker(words)] if words else []
 
 
 class _Update:
@@ -198,6 +195,7 @@ class _Update:
         self.source, self.folder, self.replace = source, os.fspath(to), replace
         self.met = Reading()
         with Collection.open(self.folder) as collection:
+            self.version = collection.version
             self.made_from = dict(collection.manifest.made_from)
             sources = list(self.made_from.get("sources", []))
             asked = described(source, SourceSettings(), SplitSettings())
@@ -244,7 +242,8 @@ class _Update:
         replaced: set[str] = {*self.known, *self.others}
         with Collection.open(self.folder) as collection:
             encoder = Reusing(telling, collection, replaced)
-            makers = _makers(collection)
+            words = words_settings(collection)
+            makers = [WordsMaker(words)] if words else []
             changed = add_documents(
                 self.folder,
                 self._entries(collection, remove),
@@ -254,14 +253,12 @@ class _Update:
                 made_from=self.made_from,
                 progress=telling.shard_done,
                 makers=makers,
+                version=self.version,
             )
-        manifest = changed.manifest
-        if small := small_segments(manifest):
-            manifest = compact_segments(self.folder, which=small, makers=makers).manifest
         met = self.met
-        note = check_growth(self.folder, manifest, model)
+        manifest, note = self._settle(changed.manifest, makers, model)
         return Indexed(
-            read_manifest(self.folder) if note else manifest,
+            manifest,
             met.problems,
             met.duplicates,
             changed.added,
@@ -273,6 +270,21 @@ class _Update:
             unchanged=len(met.seen) - met.changed,
             note=note,
         )
+
+    def _settle(
+        self, manifest: Manifest, makers: list[WordsMaker], model: Model | None
+    ) -> tuple[Manifest, str]:
+        """What follows a change that is made already, and so cannot make it fail: small segments
+        become one, and an index is measured. Gives the version that is there then, and a note."""
+        try:
+            if small := small_segments(manifest):
+                manifest = compact_segments(
+                    self.folder, which=small, makers=makers, version=manifest.version
+                ).manifest
+            note = check_growth(self.folder, manifest, model)
+            return read_manifest(self.folder) if note else manifest, note
+        except DPRError as error:
+            return manifest, f"the change is made; what should follow it could not be done: {error}"
 
     def _entries(self, collection: Collection, remove: bool) -> Iterator[Entry]:
         before: Iterable[Passage] = ()

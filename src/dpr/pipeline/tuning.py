@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from dpr.collection import Collection, Manifest, compact, write_parts
+from dpr.collection import Collection, Manifest, read_manifest, write_parts
 from dpr.collection.change import TryOut
 from dpr.collection.segment import SegmentReader
 from dpr.encoding import QuestionEncoder, Vectors
@@ -26,7 +26,8 @@ from dpr.fusion.tuning import Tuned
 from dpr.indexes import kinds
 from dpr.indexes.flat import FlatIndex
 from dpr.indexes.index import Index, Rows
-from dpr.indexes.kinds import FlatSettings, IndexSettings
+from dpr.indexes.kinds import FlatSettings
+from dpr.pipeline.compacting import Tell, compact, index_maker
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.pipeline.weighing import mode_of, weigh
 from dpr.questions import read_question_set
@@ -34,7 +35,7 @@ from dpr.questions.pseudo import pseudo_questions
 from dpr.records import Question, QuestionSet
 from dpr.search.choosing import Choice, Targets, Trial, choose, meets, to_keep
 from dpr.search.dense import stored_vectors
-from dpr.search.parts import INDEX, IndexMaker, WordsMaker, words_settings
+from dpr.search.parts import INDEX, IndexMaker, settings_there
 from dpr.search.searcher import Searcher
 from dpr.search.settings import SearchSettings
 from dpr.search.trying import Test, latencies, measure, try_efforts
@@ -44,7 +45,6 @@ TIMED = 100
 ANSWERED_WITHIN = 20
 KEY = "tuned"
 GROWTH = 1.2
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,14 @@ def tune(
             tell("weighing dense search and BM25")
             texts = [question.text for question in test.questions]
             fusion = weigh(collection, texts, test.queries, test.judged)
+        version = collection.version
     trying = _Trying(test, wanted, candidates, tell)
     manifest = write_parts(
         folder,
         trying.makers,
         drop=[INDEX],
         search=lambda search: _kept(search, trying, fusion, said, len(test)),
+        version=version,
     )
     if trying.missing:
         notes.append(f"some indexes were not tried: {trying.missing}")
@@ -123,7 +125,7 @@ def tune(
 def recheck(
     folder: str | os.PathLike[str], *, model: Model | None = None, tell: Tell = lambda text: None
 ) -> tuple[Trial, list[str]] | None:
-    """Measures the index that a collection has against what was wanted of it.
+    """Measures the index that a collection has against what was wanted when one was chosen.
 
     Returns:
         What was measured, and which targets are missed now (``recall``, ``memory``, ``latency``);
@@ -141,10 +143,14 @@ def recheck(
         asked, _, _ = _questions(collection, place if place and Path(place).exists() else None)
         test = _Test.of(collection, encoder, asked, targets, tell)
         searcher = Searcher(collection)
+        settings = kinds.settings_from(settings_there(collection, INDEX) or {"kind": "flat"})
+        effort = kinds.to_json(kinds.usual_effort(settings))
+        if (given := searcher.settings.effort) and given["kind"] == effort["kind"]:
+            effort = given
         trial = measure(
             cast(Index, searcher.dense),
-            kept["trial"]["index"],
-            kept["trial"]["effort"],
+            kinds.to_json(settings),
+            effort,
             test.measured,
             allowed=collection.live,
         )
@@ -164,7 +170,12 @@ def check_growth(folder: str | Path, manifest: Manifest, model: Model | None = N
     if found is None:
         return ""
     checked = {**kept, "checked": manifest.rows}
-    write_parts(folder, lambda segment, trying: [], search=lambda old: {**old, KEY: checked})
+    write_parts(
+        folder,
+        lambda segment, trying: [],
+        search=lambda old: {**old, KEY: checked},
+        version=manifest.version,
+    )
     trial, missed = found
     text = (
         f"the collection has grown from {kept['rows']:,} to {manifest.rows:,} passages since its "
@@ -177,12 +188,10 @@ def check_growth(folder: str | Path, manifest: Manifest, model: Model | None = N
 
 
 def _one_segment(folder: str, tell: Tell) -> None:
-    with Collection.open(folder) as collection:
-        segments = collection.manifest.segments
-        words = words_settings(collection)
+    segments = read_manifest(folder).segments
     if len(segments) > 1 or segments[0].deleted:
         tell("making one segment of all")
-        compact(folder, makers=[WordsMaker(words)] if words else [])
+        compact(folder, tell=tell)
 
 
 def _kept_targets(collection: Collection) -> Targets:
@@ -341,7 +350,7 @@ class _Trying:
             settings = kinds.settings_from(dict(there.settings)) if there else FlatSettings()
         else:
             settings = kinds.settings_from(self.choice.trial.index)
-        return [] if isinstance(settings, FlatSettings) else [_maker(settings, self.tell)]
+        return [] if isinstance(settings, FlatSettings) else [index_maker(settings, self.tell)]
 
     def _try(self, candidate: kinds.Candidate, segment: SegmentReader, trying: TryOut) -> None:
         settings, memory = candidate.settings, self.targets.memory
@@ -353,7 +362,7 @@ class _Trying:
         self.tell(f"{name}: building")
         began = time.perf_counter()
         flat = isinstance(settings, FlatSettings)
-        files = {} if flat else trying(_maker(settings, self.tell))
+        files = {} if flat else trying(index_maker(settings, self.tell))
         seconds = time.perf_counter() - began
         stored, test = stored_vectors([segment]), self.test.measured
         for trial in try_efforts(
@@ -364,13 +373,6 @@ class _Trying:
                 f"{trial.name}: recall {trial.recall:.3f}, {1e3 * trial.p50:.2f} ms, "
                 f"{trial.bytes / 1e6:,.0f} MB"
             )
-
-
-def _maker(settings: IndexSettings, tell: Tell) -> IndexMaker:
-    def progress(stage: str, done: int, total: int) -> None:
-        tell(f"{kinds.kind_of(settings)}: {stage} {done:,} of {total:,}")
-
-    return IndexMaker(settings, lambda segment: stored_vectors([segment]), progress)
 
 
 def _kept(

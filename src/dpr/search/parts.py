@@ -60,6 +60,17 @@ def words_settings(collection: Collection) -> WordsSettings | None:
     return WordsSettings(**settings[0])
 
 
+def settings_there(collection: Collection, kind: str) -> dict[str, Any] | None:
+    """The settings of a collection's parts of a kind; where segments differ, those of the largest
+    that has one. None where none has."""
+    found = [one for one in collection.segments if one.segment.part(kind) is not None]
+    if not found:
+        return None
+    part = max(found, key=lambda one: one.rows).segment.part(kind)
+    assert part is not None
+    return dict(part.settings)
+
+
 def open_words(collection: Collection, settings: BM25Settings | None = None) -> BM25:
     """BM25 over all the segments of a collection.
 
@@ -69,9 +80,12 @@ def open_words(collection: Collection, settings: BM25Settings | None = None) -> 
     """
     words = words_settings(collection)
     if words is None:
+        some = settings_there(collection, WORDS) is not None
         raise CollectionError(
-            f"{collection.path}: the words of its passages are not counted, so that it cannot be "
-            "searched by them; run `dpr tune` on it, or search by vectors (--mode dense)"
+            f"{collection.path}: the words of its passages are not counted"
+            f"{' everywhere alike' if some else ''}, so that it cannot be searched by them; "
+            + ("run `dpr compact` on it" if some else "make it again with its words (--words)")
+            + ", or search by vectors (--mode dense)"
         )
     counts, live = [], []
     for segment, first in zip(collection.segments, collection.starts, strict=False):
