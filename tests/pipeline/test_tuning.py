@@ -15,6 +15,8 @@ from dpr.pipeline import Pipeline, add, index
 from dpr.pipeline.tuning import KEY, recheck, tune
 from dpr.records import Document, Question, QuestionSet
 from dpr.search.choosing import Targets
+from dpr.search.searcher import Searcher
+from dpr.search.settings import SearchSettings
 
 pytest.importorskip("faiss")
 WORDS = "river city king queen tale story snow man dog cat paris france rhine danube".split()
@@ -104,6 +106,26 @@ def test_new_passages_are_found_beside_an_index_and_what_was_wanted_is_checked(
     assert "grown from 200 to 260" in grown.note and grown.note.endswith("as wanted")
     assert grown.manifest == read_manifest(to)
     assert add(documents(0, 261), to).note == ""  # measured once for each fifth
+
+
+def test_other_settings_of_a_search_leave_the_effort_as_it_was_chosen(folder: Path) -> None:
+    hard = (Candidate(HNSWSettings(storage="float16"), ((HNSWEffort(321),),)),)
+    tune(folder, targets=Targets(0.9, k=10), questions=asked(), candidates=hard, weights=False)
+    with Collection.open(folder) as collection:
+        searcher = Searcher(collection, SearchSettings(mode="dense"))
+        assert searcher.settings.effort == {"kind": "hnsw", "breadth": 321, "candidates": 0}
+        other = {"kind": "hnsw", "breadth": 5, "candidates": 0}
+        assert Searcher(collection, SearchSettings(effort=other)).settings.effort == other
+
+
+def test_judgements_of_passages_that_are_not_there_weigh_nothing(folder: Path) -> None:
+    questions = asked()
+    absent = {one: {f"of another collection {one}": 1} for one in questions.judgements}
+    done = tune(
+        folder, targets=Targets(0.5, k=10), candidates=CANDIDATES[:1],
+        questions=QuestionSet("asked", questions.questions, absent),
+    )  # fmt: skip
+    assert done.fusion is None and "was not weighed" in done.notes[-1]
 
 
 def test_where_nothing_does_it_the_collection_stays(folder: Path) -> None:

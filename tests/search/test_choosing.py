@@ -60,7 +60,7 @@ def test_reasons_name_what_was_measured_and_what_is_allowed() -> None:
     why = choose(ALL, Targets(0.95, memory=500_000_000, latency=0.02)).why
     for part in ("ivf", "96.5%", "95.5%", "95.0% is wanted", "400 MB", "500 MB", "3 ms", "20 ms"):
         assert part in why
-    assert "Not good enough at any effort: codes, flat, hnsw" in why
+    assert "good enough and as quick: codes, flat, hnsw" in why
 
 
 def test_where_none_does_it_is_said_what_would() -> None:
@@ -93,7 +93,8 @@ def test_intervals_hold_the_true_recall_as_often_as_they_say() -> None:
 
 def test_no_misses_are_no_proof() -> None:
     mean, low, high = recall_interval(np.ones(100), 10)
-    assert mean == high == 1.0 and 0.99 < low < 0.9999
+    assert mean == high == 1.0 and 0.95 < low < 0.98
+    assert recall_interval(np.ones(1000), 10)[1] > 0.99
     assert recall_interval(np.ones(1000), 10)[1] > low
 
 

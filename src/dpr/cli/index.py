@@ -113,10 +113,12 @@ def _wanted(
 ) -> Targets | None:
     """Of an index; what is wrong with it, or with the questions, is met before encoding."""
     from dpr.questions import read_question_set
+    from dpr.search.choosing import Targets
 
     wanted = targets(recall, memory, latency)
-    if wanted and questions:
+    if questions:
         read_question_set(questions)
+        return wanted or Targets()
     return wanted
 
 

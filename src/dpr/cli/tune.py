@@ -166,6 +166,8 @@ def tuning_shape(done: Tuning) -> dict[str, Any]:
     """What is chosen, as JSON."""
     from dataclasses import asdict
 
+    from dpr.pipeline.weighing import mode_of
+
     fusion = done.fusion
     return {
         "chosen": None if done.choice.trial is None else asdict(done.choice.trial),
@@ -177,6 +179,7 @@ def tuning_shape(done: Tuning) -> dict[str, Any]:
             **asdict(fusion.settings),
             "ndcg@10": fusion.ndcg.value,
             "worthwhile": fusion.worthwhile,
+            "mode": mode_of(fusion),
         },
         "version": done.manifest.version,
         "notes": list(done.notes),
@@ -185,6 +188,8 @@ def tuning_shape(done: Tuning) -> dict[str, Any]:
 
 def show_tuning(done: Tuning) -> None:
     """What was measured, and what was chosen."""
+    from dpr.pipeline.weighing import mode_of
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("index", "recall", "interval", "p50", "p95", "memory", "built in", "answers"):
         first = name == "index"
@@ -197,7 +202,8 @@ def show_tuning(done: Tuning) -> None:
     terminal.line(done.choice.why)
     if fusion := done.fusion:
         terminal.line(
-            f"Hybrid search: {fusion.settings.method}, weight {fusion.settings.weight:g}; held-out "
+            f"Searched by {mode_of(fusion)} from now on. Hybrid search: "
+            f"{fusion.settings.method}, weight {fusion.settings.weight:g}; held-out "
             f"nDCG@10 {fusion.ndcg.value:.3f}"
             + (
                 ""

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.indexes.faiss_files import library
+from dpr.indexes.flat import FlatIndex
 from dpr.indexes.index import (
     Floats,
     Ids,
@@ -126,6 +127,8 @@ class ApproximateIndex(Generic[E]):
         rows = np.empty((len(checked), k), np.int64)
         if not k:
             return scores, rows
+        if self._stored is not None and count <= FEW_ROWS:
+            return FlatIndex(self._stored, self._ids).search(checked, k, mask)
 
         def search(some: slice) -> None:
             scores[some], rows[some] = self._search(checked[some], k, mask, count)
@@ -146,10 +149,6 @@ class ApproximateIndex(Generic[E]):
     def _search(
         self, queries: Floats, k: int, allowed: Mask | None, count: int
     ) -> tuple[Floats, Rows]:
-        if self._stored is not None and count <= FEW_ROWS:
-            every = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
-            rows = np.broadcast_to(every, (len(queries), count))
-            return self._ordered(queries, np.empty(rows.shape, np.float32), rows, k)
         wanted = k if self._stored is None else min(max(k, self.effort.candidates), count)
         # Among few allowed rows, as many as usual have to be met.
         times = len(self) / count

@@ -142,7 +142,7 @@ def estimated_bytes(settings: IndexSettings, rows: int, dim: int) -> int:
     if isinstance(settings, FlatSettings):
         return 0
     if isinstance(settings, CertifiedSettings):
-        return rows * (dim + 12) + 8 * dim * dim
+        return rows * (dim + 24) + 8 * dim * dim
     return settings.bytes(rows, dim)
 
 
@@ -203,7 +203,7 @@ def _file(files: Mapping[str, Path], name: str) -> Path:
 
 def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
     """What is worth trying for so many rows, from little memory to much."""
-    cells = min(max(16, 2 ** round(math.log2(4 * math.sqrt(rows)))), 1 << 16, max(1, rows // 32))
+    cells = min(max(16, 2 ** round(math.log2(8 * math.sqrt(rows)))), 1 << 16, max(1, rows // 32))
     exact: tuple[tuple[SearchEffort, ...], ...] = ((NoEffort(),),)
     breadths = (tuple(HNSWEffort(breadth) for breadth in _steps(50, 1600)),)
 
@@ -217,9 +217,12 @@ def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
         Candidate(CertifiedSettings(), exact),
         Candidate(BinarySettings(), (tuple(BinaryEffort(some) for some in _steps(250, 8000)),)),
         Candidate(IVFSettings(cells, code="rabitq", bits=1, refine="vectors"), probes(300, 1000)),
-        Candidate(
-            IVFSettings(cells, dims=max(4, dim * 2 // 3), code="pq", bits=1, refine="codes"),
-            probes(200, 400, 1000),
+        *(
+            Candidate(
+                IVFSettings(cells, dims=max(4, dim * 2 // 3), code="pq", bits=bits, refine="codes"),
+                probes(*several),
+            )
+            for bits, several in ((1, (200, 400, 1000)), (2, (150, 200, 300)))
         ),
         Candidate(HNSWSettings(storage="int8"), breadths),
         Candidate(HNSWSettings(storage="float16"), breadths),

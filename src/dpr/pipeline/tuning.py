@@ -29,7 +29,7 @@ from dpr.indexes.index import Index, Rows
 from dpr.indexes.kinds import FlatSettings
 from dpr.pipeline.compacting import Tell, compact, index_maker
 from dpr.pipeline.models import Model, made_with, model_names
-from dpr.pipeline.weighing import mode_of, weigh
+from dpr.pipeline.weighing import NOT_WEIGHED, mode_of, weigh
 from dpr.questions import read_question_set
 from dpr.questions.pseudo import pseudo_questions
 from dpr.records import Question, QuestionSet
@@ -108,6 +108,8 @@ def tune(
             tell("weighing dense search and BM25")
             texts = [question.text for question in test.questions]
             fusion = weigh(collection, texts, test.queries, test.judged)
+            if fusion is None:
+                notes.append(f"hybrid search was not weighed: {NOT_WEIGHED}")
         version = collection.version
     trying = _Trying(test, wanted, candidates, tell)
     manifest = write_parts(

@@ -19,6 +19,10 @@ from dpr.search.settings import Mode
 
 FEWEST = 50
 FOLDS = 5
+NOT_WEIGHED = (
+    f"that takes {FEWEST} questions of which passages of this collection are known to be right, "
+    "and words that were counted (`dpr index --words`)"
+)
 
 
 def weigh(
@@ -33,7 +37,11 @@ def weigh(
     Args:
         judged: of each question, grades by row; a passage that is not there has a negative row.
     """
-    known = [place for place, one in enumerate(judged) if any(g > 0 for g in one.values())]
+    known = [
+        place
+        for place, one in enumerate(judged)
+        if any(grade > 0 for row, grade in one.items() if row >= 0)
+    ]
     if len(known) < FEWEST or words_settings(collection) is None:
         return None
     searcher, depth = Searcher(collection), FusionSettings().depth

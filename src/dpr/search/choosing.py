@@ -105,13 +105,15 @@ def recall_interval(found: npt.NDArray[np.float64], k: int) -> tuple[float, floa
 
     Wilson's interval (1927) for shares, in which questions count for as many independent trials as
     their spread shows (Kish's effective sample size): the k rows of a question stand or fall
-    together. Where all questions have the same recall, k trials each.
+    together. The spread is that with one more question that found half as much, so that few
+    questions that happen to agree prove little.
     """
     n = len(found)
     mean = float(found.mean())
-    variance = float(found.var(ddof=1)) / n if n > 1 else 0.0
-    trials = mean * (1 - mean) / variance if variance > 0 else float(n * k)
-    trials = min(trials, float(n * k))
+    more = np.append(found, mean / 2)
+    variance = float(more.var(ddof=1)) / len(more)
+    spread = float(more.mean() * (1 - more.mean()))
+    trials = min(spread / variance, float(n * k)) if variance > 0 else float(n)
     square = _Z**2
     centre = (mean + square / (2 * trials)) / (1 + square / trials)
     half = (
@@ -177,7 +179,9 @@ def _why(trial: Trial, good: Sequence[Trial], trials: Sequence[Trial], targets: 
         )
     failed = {one.index["kind"] for one in trials} - {one.index["kind"] for one in good}
     if failed:
-        text += f" Not good enough at any effort: {', '.join(sorted(failed))}."
+        text += (
+            f" No effort that was tried was good enough and as quick: {', '.join(sorted(failed))}."
+        )
     return text
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,20 @@ class DenseIndex:
     def __init__(self, collection: Collection, effort: dict[str, Any] | None = None) -> None:
         self._collection = collection
         self._effort = effort
+        self._lock = RLock()
         self.dim = collection.manifest.dim
 
     def __len__(self) -> int:
         return int(self._collection.starts[-1])
 
-    @cached_property
+    @property
     def groups(self) -> list[_Group]:
         """Loaded when something is first searched."""
+        with self._lock:
+            return self._groups
+
+    @cached_property
+    def _groups(self) -> list[_Group]:
         collection, groups = self._collection, []
         run: list[int] = []
         for number, segment in enumerate(collection.segments):

@@ -7,7 +7,7 @@ models. What a search needs (indexes, words, masks) is loaded when it is first n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property, partial
 from threading import RLock
 from typing import Any
@@ -55,7 +55,10 @@ class Searcher:
 
     def __init__(self, collection: Collection, settings: SearchSettings | None = None) -> None:
         self.collection = collection
-        self.settings = settings or SearchSettings.kept(collection.manifest.search)
+        kept = SearchSettings.kept(collection.manifest.search)
+        self.settings = settings or kept
+        if self.settings.effort is None:
+            self.settings = replace(self.settings, effort=kept.effort)
         self._masks = Masks(collection)
         self._lock = RLock()
 
@@ -66,9 +69,14 @@ class Searcher:
             return self.settings.mode
         return "hybrid" if words_settings(self.collection) else "dense"
 
-    @cached_property
+    @property
     def dense(self) -> DenseIndex:
         """The vectors."""
+        with self._lock:
+            return self._dense
+
+    @cached_property
+    def _dense(self) -> DenseIndex:
         return DenseIndex(self.collection, self.settings.effort)
 
     @property

@@ -59,7 +59,7 @@ class SearchSettings:
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptionError(
                 f"the collection keeps search settings that make no sense ({error!r}): {value}; "
-                "run `dpr tune` on it, or use the release that made it"
+                "use the release that made it, or index again"
             ) from error
 
     def to_keep(self, search: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.indexes import kinds
+from dpr.indexes.approximate import ApproximateIndex
 from dpr.indexes.index import Index, Mask, Rows
 from dpr.indexes.kinds import Candidate, SearchEffort
 from dpr.indexes.stored import StoredVectors
@@ -120,9 +121,12 @@ def try_efforts(
     done = list(before)
     settings = kinds.to_json(candidate.settings)
 
+    index = kinds.load(candidate.settings, files, stored)
+
     @cache
     def measured(effort: SearchEffort) -> Trial:
-        index = kinds.load(candidate.settings, files, stored, effort)
+        if isinstance(index, ApproximateIndex):
+            index.effort = effort
         how = kinds.to_json(effort)
         return measure(index, settings, how, test, seconds=seconds, recall=targets.recall)
 
