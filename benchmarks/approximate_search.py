@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,29 @@ from dpr.indexes.stored import StoredVectors
 
 Array = np.ndarray[Any, Any]
 PEER = "faiss HNSW32"
-BREADTHS = (64, 100, 128, 160, 200, 250, 300, 350, 400, 500, 600, 800, 1000, 1300, 1600, 2400, 3200)
+BREADTHS = (
+    50,
+    64,
+    70,
+    80,
+    90,
+    100,
+    128,
+    160,
+    200,
+    250,
+    300,
+    350,
+    400,
+    500,
+    600,
+    800,
+    1000,
+    1300,
+    1600,
+    2400,
+    3200,
+)
 ROUNDS = 3
 ALONE = 200  # queries that are searched one by one
 
@@ -65,10 +88,10 @@ def ours(dim: int, cells: list[int]) -> dict[str, kinds.IndexSettings]:
     """The systems to compare: cells x dims x codes x refinement."""
     found: dict[str, kinds.IndexSettings] = {}
     for count in cells:
-        for share in (0.5, 0.6667, 0.75):
+        for bits, share in ((1, 0.6667), (1, 0.75), (2, 0.6667)):
             dims = int(dim * share) // 4 * 4
-            name = f"IVF{count} {dims} dims PQ4/4 + PQ8/2"
-            found[name] = IVFSettings(count, dims, "pq", 1, "codes")
+            name = f"IVF{count} {dims} dims PQ4/{4 // bits} + PQ8/2"
+            found[name] = IVFSettings(count, dims, "pq", bits, "codes")
         for bits in (3, 4):
             found[f"IVF{count} RaBitQ {bits} bits"] = IVFSettings(count, 0, "rabitq", bits, "none")
         found[f"IVF{count} RaBitQ 1 bit + vectors"] = IVFSettings(count, 0, "rabitq", 1, "vectors")
@@ -82,10 +105,10 @@ def efforts(settings: kinds.IndexSettings, k: int) -> Iterator[kinds.SearchEffor
         yield from (HNSWEffort(breadth) for breadth in BREADTHS)
         return
     assert isinstance(settings, IVFSettings)
-    shares = (0.01, 0.02, 0.03, 0.045, 0.065, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5)
+    shares = (0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024, 0.04, 0.065, 0.1, 0.18, 0.3, 0.5)
     for share in shares:
         probes = max(1, round(settings.cells * share))
-        several = (0,) if settings.refine == "none" else (2 * k, 3 * k, 5 * k, 10 * k)
+        several = (0,) if settings.refine == "none" else (3 * k // 2, 2 * k, 3 * k, 5 * k)
         yield from (IVFEffort(probes, count) for count in several)
 
 
@@ -182,7 +205,7 @@ class Arguments:
             parsed.top,
             self.work / f"truth-{self.rows}-{len(self.queries)}.npy",
         )
-        cells = parsed.cells or [round(self.rows**0.5), 4 * round(self.rows**0.5)]
+        cells = parsed.cells or [2 ** round(log2(many * self.rows**0.5)) for many in (1, 8)]
         self.systems = ours(self.vectors.shape[1], cells)
 
     @property
