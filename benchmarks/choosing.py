@@ -6,8 +6,8 @@ Two collections: the 7,124 real passages of ``pool.py`` with the vectors of a mo
 questions of the test sets; and vectors of ``spectrum.py``, asked its questions. For each, twelve
 combinations of recall, memory and latency (fractions of what exact search takes, so that they bite
 at any size). The choice is made as ``dpr tune`` makes it, on a quarter of the questions. The others
-then measure the chosen index afresh, and every candidate at every effort up to one that finds enough
-for all targets. Shown of each combination: the choice, whether its recall lies within the interval
+then measure the chosen index afresh, and every candidate at every effort up to one that finds
+enough for all targets. Shown of each combination: the choice, whether its recall lies within the interval
 that was promised, and how many times as slow it is as the fastest that keeps the targets on those
 fresh questions.
 """
