@@ -7,9 +7,9 @@ questions of the test sets; and vectors of ``spectrum.py``, asked its questions.
 combinations of recall, memory and latency (fractions of what exact search takes, so that they bite
 at any size). The choice is made as ``dpr tune`` makes it, on a quarter of the questions. The others
 then measure the chosen index afresh, and every candidate at every effort up to one that finds
-enough for all targets. Shown of each combination: the choice, whether its recall lies within the interval
-that was promised, and how many times as slow it is as the fastest that keeps the targets on those
-fresh questions.
+enough for all targets. Shown of each combination: the choice, whether its recall lies within the
+interval that was promised, and how many times as slow it is as the fastest that keeps the targets
+on those fresh questions.
 """
 
 from __future__ import annotations
