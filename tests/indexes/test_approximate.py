@@ -180,6 +180,26 @@ def test_estimates_are_near_the_scores_and_read_no_vectors(settings: Any, built:
         assert mask[rows].all() and rows.shape[1] == min(20, mask.sum())
 
 
+@pytest.mark.parametrize("settings", [one for one in ESTIMATED if one.refine == "codes"], ids=str)
+def test_the_best_by_codes_can_be_scored_by_the_stored_vectors(settings: Any, built: Any) -> None:
+    _, best = FlatIndex(stored()).search(QUERIES, 10)
+    codes, vectors, every = (
+        kinds.load(settings, built[settings], stored(), IVFEffort(64, 400, some))
+        for some in (0, 50, ROWS)
+    )
+    assert codes.touched == 0 and vectors.touched == stored().bytes
+    scores, rows = vectors.search(QUERIES, 10)
+    for query, own, found in zip(QUERIES, scores, rows, strict=True):
+        wanted = stored().exact(query[None], np.zeros(10, np.int64), found)
+        np.testing.assert_array_equal(own, wanted)
+        assert (np.diff(own) <= 0).all()
+    assert recall(codes.search(QUERIES, 10)[1], best) < recall(rows, best)
+    np.testing.assert_array_equal(every.search(QUERIES, 10)[1], best)
+    for mask in masks():
+        found = vectors.search(QUERIES, 20, mask)[1]
+        assert mask[found].all() and found.shape[1] == min(20, mask.sum())
+
+
 @pytest.mark.parametrize("settings", [*SCORED, *ESTIMATED], ids=str)
 def test_more_effort_finds_more(settings: Any, built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approximate, "FEW_ROWS", 0)

@@ -3,7 +3,7 @@
 Takes a ``Finder``, which gives rows that are likely to be the best, sometimes too few; gives an
 index that keeps the contract of ``dpr.indexes.index``. Knows nothing of how a finder finds.
 
-With ``refine="vectors"`` a row's score is its inner product in the arithmetic of ``FlatIndex``,
+Where rows are scored again, a row's score is its inner product in the arithmetic of ``FlatIndex``,
 read from the stored vectors: it depends on query and row alone, and only which rows are found
 depends on the finder. Otherwise scores are the finder's own estimates, from its codes, and the
 stored vectors are never read.
@@ -39,16 +39,8 @@ WIDER = (1.0, 4.0, 16.0, math.inf)
 """What the effort is multiplied by, in turn, for queries for which too few rows were found."""
 
 
-class Effort(Protocol):
-    """How hard to look."""
-
-    @property
-    def candidates(self) -> int:
-        """How many rows are scored again for each query; k where that is more."""
-
-
-E = TypeVar("E", bound=Effort)
-E_in = TypeVar("E_in", bound=Effort, contravariant=True)
+E = TypeVar("E")
+E_in = TypeVar("E_in", contravariant=True)
 
 
 class Finder(Protocol[E_in]):
@@ -61,6 +53,9 @@ class Finder(Protocol[E_in]):
 
     rows: int
     bytes: int
+
+    def rescored(self, effort: E_in, k: int) -> int:
+        """How many rows of each query the stored vectors should score again; 0: none."""
 
     def find(
         self, queries: Floats, count: int, allowed: Mask | None, effort: E_in, times: float
@@ -108,7 +103,9 @@ class ApproximateIndex(Generic[E]):
     @property
     def touched(self) -> int:
         """Bytes of the stored vectors that searches may read."""
-        return 0 if self._stored is None else self._stored.bytes
+        if self._stored is None or not self._finder.rescored(self.effort, 1):
+            return 0
+        return self._stored.bytes
 
     def search(
         self, queries: npt.NDArray[Any], k: int, allowed: Mask | None = None
@@ -127,11 +124,16 @@ class ApproximateIndex(Generic[E]):
         rows = np.empty((len(checked), k), np.int64)
         if not k:
             return scores, rows
-        if self._stored is not None and count <= FEW_ROWS:
+        effort = self.effort
+        again = 0 if self._stored is None else self._finder.rescored(effort, k)
+        if self._stored is not None and again and count <= FEW_ROWS:
             return FlatIndex(self._stored, self._ids).search(checked, k, mask)
+        wanted = min(max(k, again), count)
 
         def search(some: slice) -> None:
-            scores[some], rows[some] = self._search(checked[some], k, mask, count)
+            queries = checked[some]
+            found = self._found(queries, k, wanted, mask, effort)
+            scores[some], rows[some] = self._ordered(queries, *found, k, bool(again))
 
         threads = int(library().omp_get_max_threads())
         step = min(max(-(-len(checked) // threads), FEWEST), QUERIES_AT_ONCE)
@@ -146,24 +148,24 @@ class ApproximateIndex(Generic[E]):
                 list(pool.map(search, slices))
         return scores, rows
 
-    def _search(
-        self, queries: Floats, k: int, allowed: Mask | None, count: int
+    def _found(
+        self, queries: Floats, k: int, wanted: int, allowed: Mask | None, effort: E
     ) -> tuple[Floats, Rows]:
-        wanted = k if self._stored is None else min(max(k, self.effort.candidates), count)
+        """Rows (q, wanted), at least k of them found, and what the finder says of them."""
         # Among few allowed rows, as many as usual have to be met.
-        times = len(self) / count
+        times = len(self) / (len(self) if allowed is None else int(np.count_nonzero(allowed)))
         scores = np.full((len(queries), wanted), -np.inf, np.float32)
         rows = np.full((len(queries), wanted), -1, np.int64)
         short = np.arange(len(queries))
         for wider in WIDER:
-            found = self._finder.find(queries[short], wanted, allowed, self.effort, times * wider)
+            found = self._finder.find(queries[short], wanted, allowed, effort, times * wider)
             scores[short], rows[short] = found
             short = short[(rows[short] >= 0).sum(axis=1) < k]
             if not len(short):
                 break
         for query in short.tolist():
             self._fill(scores[query], rows[query], k, allowed)
-        return self._ordered(queries, scores, rows, k)
+        return scores, rows
 
     def _fill(self, scores: Floats, rows: Rows, k: int, allowed: Mask | None) -> None:
         """Adds rows until there are k, as if they were as good as the worst found.
@@ -179,19 +181,22 @@ class ApproximateIndex(Generic[E]):
         scores[places] = scores[found].min() if found.any() else 0
         rows[places] = added
 
-    def _ordered(self, queries: Floats, scores: Floats, rows: Rows, k: int) -> tuple[Floats, Rows]:
+    def _ordered(
+        self, queries: Floats, scores: Floats, rows: Rows, k: int, again: bool
+    ) -> tuple[Floats, Rows]:
+        """The best k, by the stored vectors where rows are scored again."""
         which, columns = np.nonzero(rows >= 0)
         flat = rows[which, columns]
-        if self._stored is None:
-            values = scores[which, columns]
+        if self._stored is not None and again:
+            values = self._exact(queries, which, flat, self._stored)
         else:
-            values = self._rescored(queries, which, flat, self._stored)
+            values = scores[which, columns]
         places = best(which, flat, values, len(queries), k, self._ids)
         shape = (len(queries), k)
         return values[places].reshape(shape), flat[places].reshape(shape)
 
     @staticmethod
-    def _rescored(
+    def _exact(
         queries: Floats, which: npt.NDArray[np.int64], rows: Rows, stored: StoredVectors
     ) -> Floats:
         # In the order of rows, so that a stored row is read once however many queries found it.

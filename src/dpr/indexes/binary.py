@@ -93,6 +93,10 @@ class BinaryFinder:
             )
         self._codes = np.memmap(path, np.uint8, "r", 4 * dim, (self.rows, width))
 
+    def rescored(self, effort: BinaryEffort, k: int) -> int:
+        """How many rows the stored vectors should score again."""
+        return max(k, effort.candidates)
+
     def find(
         self, queries: Floats, count: int, allowed: Mask | None, effort: BinaryEffort, times: float
     ) -> tuple[Floats, Rows]:

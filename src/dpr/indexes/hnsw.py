@@ -105,6 +105,10 @@ class HNSWFinder:
         self.rows = int(self._index.ntotal)
         self.bytes = path.stat().st_size
 
+    def rescored(self, effort: HNSWEffort, k: int) -> int:
+        """How many rows the stored vectors should score again."""
+        return max(k, effort.candidates)
+
     def find(
         self, queries: Floats, count: int, allowed: Mask | None, effort: HNSWEffort, times: float
     ) -> tuple[Floats, Rows]:

@@ -112,6 +112,8 @@ class IVFEffort:
     Attributes:
         probes: how many cells are scanned; all where that is more.
         candidates: how many rows are scored again; k where that is more.
+        vectors: with refine="codes", how many of these are scored once more, by the stored
+            vectors, k where that is more; 0: none, and scores are estimates.
 
     Raises:
         SettingsError: a value outside what is allowed.
@@ -119,13 +121,16 @@ class IVFEffort:
 
     probes: int = 32
     candidates: int = 0
+    vectors: int = 0
 
     def __post_init__(self) -> None:
-        whole = type(self.probes) is int and type(self.candidates) is int
-        if not whole or not (1 <= self.probes <= 1 << 20 and 0 <= self.candidates <= 1 << 20):
+        given = (self.probes, self.candidates, self.vectors)
+        whole = all(type(one) is int and 0 <= one <= 1 << 20 for one in given)
+        if not whole or self.probes < 1:
             raise SettingsError(
-                f"probes={self.probes!r}, candidates={self.candidates!r}; allowed are whole "
-                f"numbers up to {1 << 20}, one probe or more"
+                f"probes={self.probes!r}, candidates={self.candidates!r}, "
+                f"vectors={self.vectors!r}; allowed are whole numbers up to {1 << 20}, one probe "
+                f"or more"
             )
 
 
@@ -140,6 +145,12 @@ class IVFFinder:
         self._all_cells = threading.Lock()
         self.rows = int(self._index.ntotal)
         self.bytes = path.stat().st_size
+
+    def rescored(self, effort: IVFEffort, k: int) -> int:
+        """How many rows the stored vectors should score again."""
+        if self._parts.codes is None:
+            return max(k, effort.candidates)
+        return max(k, effort.vectors) if effort.vectors else 0
 
     def find(
         self, queries: Floats, count: int, allowed: Mask | None, effort: IVFEffort, times: float

@@ -171,7 +171,7 @@ def load(
             f"an effort for {kind_of(effort)} was given for an index of kind {kind_of(settings)}; "
             f"give {type(usual_effort(settings)).__name__}"
         )
-    refined = None if getattr(settings, "refine", "vectors") != "vectors" else stored
+    refined = None if getattr(settings, "refine", "vectors") == "none" else stored
     if isinstance(effort, HNSWEffort):
         graph = hnsw.HNSWFinder(_file(files, hnsw.NAME))
         return ApproximateIndex(graph, stored.dim, effort, refined, ids)
@@ -207,9 +207,9 @@ def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
     exact: tuple[tuple[SearchEffort, ...], ...] = ((NoEffort(),),)
     breadths = (tuple(HNSWEffort(breadth) for breadth in _steps(50, 1600)),)
 
-    def probes(*several: int) -> tuple[tuple[SearchEffort, ...], ...]:
+    def probes(*several: int, vectors: int = 0) -> tuple[tuple[SearchEffort, ...], ...]:
         return tuple(
-            tuple(IVFEffort(count, some) for count in _steps(1, cells)) for some in several
+            tuple(IVFEffort(count, some, vectors) for count in _steps(1, cells)) for some in several
         )
 
     return (
@@ -220,7 +220,7 @@ def candidates(rows: int, dim: int) -> tuple[Candidate, ...]:
         *(
             Candidate(
                 IVFSettings(cells, dims=max(4, dim * 2 // 3), code="pq", bits=bits, refine="codes"),
-                probes(*several),
+                (*probes(*several), *probes(several[-1], vectors=150)),
             )
             for bits, several in ((1, (200, 400, 1000)), (2, (150, 200, 300)))
         ),
