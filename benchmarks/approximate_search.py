@@ -157,9 +157,10 @@ def build_peer(vectors: Array, path: Path, effort: int) -> None:
 def measured(
     search: Callable[[Array, Any], Array], tries: Iterable[Any], given: Arguments, before: int
 ) -> list[dict[str, Any]]:
-    """Recall, speed and memory of each try; after much more than the target, no more tries."""
+    """Recall, speed and memory of each try, up to one that is half as fast as one that finds
+    enough."""
     queries, exact = given.queries, given.exact
-    results, enough = [], 0
+    results, fastest = [], 0.0
     for effort in tries:
         rows = search(queries, effort)
         pairs = zip(rows, exact, strict=True)
@@ -183,8 +184,9 @@ def measured(
         result["cpu_ms"] = min(processor)
         results.append(result | {"memory": grown})
         print(f"  {effort}: {recall:.4f} {result['qps']:.0f}", file=sys.stderr, flush=True)
-        enough += recall > given.target + 0.02
-        if enough > 4:
+        if recall >= given.target:
+            fastest = max(fastest, result["qps"])
+        if result["qps"] < fastest / 2:
             break
     return results
 
