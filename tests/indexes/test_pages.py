@@ -8,7 +8,8 @@ import numpy as np
 import psutil
 import pytest
 
-from dpr.indexes.pages import let_go
+from dpr.indexes import pages
+from dpr.indexes.pages import fetch, let_go, outgrows_memory
 from dpr.indexes.stored import StoredVectors
 
 ROWS, DIM = 1 << 15, 256
@@ -44,6 +45,20 @@ def test_what_was_written_is_never_dropped(path: Path) -> None:
     plain = np.ones(3)
     let_go(plain)
     assert (plain == 1).all()
+
+
+def test_what_is_asked_for_is_what_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.load(path, mmap_mode="r")
+    wanted = np.array(values)
+    fetch(values, [(0, 1), (ROWS - 1, ROWS + 5), (17, 17), (5, 300)])
+    fetch(values[100:], [(0, ROWS)])
+    fetch(np.ones((3, 4)), [(0, 3)])
+    np.testing.assert_array_equal(values, wanted)
+    assert not outgrows_memory(values) and not outgrows_memory(wanted)
+    monkeypatch.setattr(pages, "_memory", lambda: values.nbytes)
+    assert outgrows_memory(values) and not outgrows_memory(wanted)
+    rows = np.array([5, 17, 5, ROWS - 1])
+    np.testing.assert_array_equal(StoredVectors([values]).take(rows), wanted[rows])
 
 
 def test_reading_all_vectors_holds_little(path: Path) -> None:

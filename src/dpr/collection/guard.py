@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.errors import CorruptionError
-from dpr.indexes.pages import let_go
+from dpr.indexes.pages import fetch, let_go
 
 BLOCK_BYTES = 1 << 16
 DIGEST_BYTES = 32
@@ -83,7 +83,12 @@ class SegmentGuard:
 
     def rows(self, rows: npt.NDArray[np.int64]) -> None:
         """Checks these rows; raises as ``range``."""
-        self._check(np.unique(rows // self.block_rows))
+        blocks = np.unique(rows // self.block_rows)
+        new = blocks[~self._checked[blocks]]
+        if len(new):
+            step = self.block_rows
+            fetch(self._vectors, ((one * step, (one + 1) * step) for one in new.tolist()))
+            self._check(new)
 
     def bad(self) -> list[int]:
         """The blocks that were altered; for verifying and repairing."""

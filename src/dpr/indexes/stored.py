@@ -19,7 +19,7 @@ import torch
 from dpr.errors import InputError
 from dpr.indexes.index import Floats, Rows
 from dpr.indexes.int8 import Int8Vectors
-from dpr.indexes.pages import let_go
+from dpr.indexes.pages import fetch, let_go, outgrows_memory
 
 Part = npt.NDArray[Any] | Int8Vectors
 
@@ -77,6 +77,7 @@ class StoredVectors:
         self.dim = int(dims.pop())
         self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
         self.tensors = [tensor_of(_numbers(part)) for part in self.parts]
+        self._scattered = [outgrows_memory(_numbers(part)) for part in self.parts]
         self._longest = longest
         self._guard = guard
         if not len(self):
@@ -110,6 +111,8 @@ class StoredVectors:
         for number in np.unique(numbers).tolist():
             part, places = self.parts[number], np.flatnonzero(numbers == number)
             wanted = rows[places] - self.starts[number]
+            if self._scattered[number] and len(wanted) <= CHUNK_ROWS:
+                fetch(_numbers(part), ((row, row + 1) for row in wanted.tolist()))
             # torch converts from float16 about ten times as fast as numpy.
             found = (
                 part.decoded(wanted)
