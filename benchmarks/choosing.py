@@ -116,12 +116,12 @@ def run(name: str, vectors: Any, queries: Any, folder: Path) -> list[dict[str, A
         for trial in throughout(one, paths, series, stored, fresh)
     ]
     print(f"{name}: {len(everything)} measured", flush=True)
-    return [
-        judged(
-            name, targets, chosen(targets, pairs, stored, asked), everything, pairs, stored, fresh
-        )
-        for targets in combinations(everything[0])
-    ]
+    results = []
+    for targets in combinations(everything[0]):
+        choice = chosen(targets, pairs, stored, asked)
+        results.append(judged(name, targets, choice, everything, pairs, stored, fresh))
+        print(json.dumps(results[-1]), flush=True)
+    return results
 
 
 def throughout(
@@ -191,15 +191,17 @@ def main() -> None:
     add_options(parser)
     parser.set_defaults(rows=200_000)
     parser.add_argument("--model", default="dpr-mini")
+    parser.add_argument(
+        "--collections", nargs="+", choices=["real", "made"], default=["real", "made"]
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
-        for name, make in (("real", real), ("made", made)):
+        for name in args.collections:
+            make = {"real": real, "made": made}[name]
             results += run(name, *make(args), Path(scratch))
-    for one in results:
-        print(json.dumps(one))
     held = [one for one in results if one["choice"]]
     print(f"{len(held)} chosen; recall within the interval: {sum(one['within'] for one in held)}")
     print(f"slowest against the fastest: {max(one['times the fastest'] or 1 for one in held)}")
