@@ -13,7 +13,7 @@ from dpr.indexes.kinds import Candidate
 from dpr.indexes.stored import StoredVectors
 from dpr.search import trying
 from dpr.search.choosing import Targets, Trial, choose, meets
-from dpr.search.trying import Test, try_efforts
+from dpr.search.trying import Test, latencies, try_efforts
 
 SERIES = tuple(HNSWEffort(breadth) for breadth in (10, 20, 30, 50, 80, 120, 200, 300, 500))
 CANDIDATE = Candidate(HNSWSettings(), (SERIES, SERIES[::2]))
@@ -76,3 +76,27 @@ def test_what_is_slower_than_others_is_left_alone(seen: list[dict[str, Any]]) ->
     }
     assert one == 0.01
     assert all(effort["breadth"] <= 80 for effort in seen)
+
+
+def test_a_moment_of_other_work_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, asked = [0.0], []
+
+    def search(query: int) -> None:
+        asked.append(query)
+        busy = 30 <= len(asked) < 120  # most of the first round
+        clock[0] += 1.0 if busy else 0.001 * (query + 1)
+
+    monkeypatch.setattr(trying.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(trying, "TIMED_SECONDS", 1000.0)
+    np.testing.assert_allclose(latencies(search, list(range(100))), 0.001 * np.arange(1, 101))
+
+
+def test_slow_questions_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def search(query: int) -> None:
+        clock[0] += 1.0
+
+    monkeypatch.setattr(trying.time, "perf_counter", lambda: clock[0])
+    assert len(latencies(search, list(range(100)))) == trying.FEWEST_TIMED
+    assert len(latencies(search, list(range(5)))) == 5
