@@ -172,7 +172,7 @@ def latencies(search: Callable[[Any], Any], queries: Any) -> npt.NDArray[np.floa
     began = time.perf_counter()
     search(queries[0])
     asked = list(queries[:TIMED_QUESTIONS])
-    spent = np.full(len(asked), np.inf)
+    spent: npt.NDArray[np.float64] = np.full(len(asked), np.inf)
     for number in range(ROUNDS):
         for place, query in enumerate(asked):
             start = time.perf_counter()
@@ -180,7 +180,8 @@ def latencies(search: Callable[[Any], Any], queries: Any) -> npt.NDArray[np.floa
             spent[place] = min(spent[place], time.perf_counter() - start)
             late = time.perf_counter() - began > TIMED_SECONDS
             if late and (number or place + 1 >= FEWEST_TIMED):
-                return spent[np.isfinite(spent)]
+                asked_at_all: npt.NDArray[np.float64] = spent[np.isfinite(spent)]
+                return asked_at_all
     return spent
 
 
