@@ -118,6 +118,24 @@ def test_an_answer_that_does_not_stand_at_its_offset(tmp_path: Path) -> None:
         list(read_samples(path, on_error="ignore"))
 
 
+def test_scores_are_kept_both_ways(tmp_path: Path) -> None:
+    context = {"title": "t", "text": "x", "passage_id": "1", "score": "12.5", "teacher_score": -3}
+    record = RECORD | {"hard_negative_ctxs": [context]}
+    (sample,) = read_samples(write(tmp_path / "a.json", [record]))
+    assert (sample.hard_negatives[0].score, sample.hard_negatives[0].teacher_score) == (12.5, -3.0)
+    assert sample.positives[0].score is None
+    (again,) = read_samples(write(tmp_path / "b.json", [sample_to_json(sample)]))
+    assert again == sample
+    assert "score" not in sample_to_json(sample)["positive_ctxs"][0]
+
+
+@pytest.mark.parametrize("score", ["high", "nan", "inf", [1], True])
+def test_scores_that_are_no_number(tmp_path: Path, score: object) -> None:
+    record = RECORD | {"hard_negative_ctxs": [{"text": "x", "teacher_score": score}]}
+    with pytest.raises(InputError, match=r"'teacher_score' of a passage is .*give a finite number"):
+        list(read_samples(write(tmp_path / "a.json", [record])))
+
+
 def test_unanswerable_squad_questions_have_no_positive(tmp_path: Path) -> None:
     path = write(tmp_path / "s.json", squad("The king", 0, is_impossible=True))
     counts = SampleCounts()

@@ -7,6 +7,7 @@ gives frozen records. Knows nothing of tokens, models or sampling order.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,17 @@ class Context:
     """A passage of a training sample.
 
     ``answers`` are (start, end) character offsets of the answers in the text, where the data
-    gives them; where it does not, the reader's training looks the answer strings up.
+    gives them; where it does not, the reader's training looks the answer strings up. ``score`` is
+    that of the retriever that found it, ``teacher_score`` that of a model to learn from; None
+    where the data gives none.
     """
 
     text: str
     title: str = ""
     id: str = ""
     answers: tuple[tuple[int, int], ...] = ()
+    score: float | None = None
+    teacher_score: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -183,7 +188,26 @@ def _context(given: Any, key: str, source: str) -> Context:
         raise InputError(f"the title of a passage under {key!r} is not a string", source=source)
     identity = given.get("passage_id") or given.get("psg_id") or ""
     spans = _answer_spans(given.get("answer_spans") or [], text, source)
-    return Context(text, title or "", str(identity), spans)
+    scores = [_score(given.get(name), name, source) for name in ("score", "teacher_score")]
+    return Context(text, title or "", str(identity), spans, *scores)
+
+
+def _score(given: Any, name: str, source: str) -> float | None:
+    """A finite number; some published files hold it as a string."""
+    if given is None:
+        return None
+    try:
+        if isinstance(given, bool):
+            raise ValueError
+        score = float(given)
+        if not math.isfinite(score):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{name!r} of a passage is {str(given)[:40]!r}; give a finite number, or leave it out",
+            source=source,
+        ) from None
+    return score
 
 
 def _answer_spans(given: Any, text: str, source: str) -> tuple[tuple[int, int], ...]:
@@ -247,12 +271,14 @@ def _squad_sample(
 
 
 def sample_to_json(sample: TrainingSample) -> dict[str, Any]:
-    """The DPR training JSON record of a sample (with ``answer_spans`` where known)."""
+    """The DPR training JSON record of a sample; ``answer_spans`` and scores only where known."""
 
     def contexts(many: tuple[Context, ...]) -> list[dict[str, Any]]:
         return [
             {"title": c.title, "text": c.text, "passage_id": c.id}
             | ({"answer_spans": [list(span) for span in c.answers]} if c.answers else {})
+            | ({} if c.score is None else {"score": c.score})
+            | ({} if c.teacher_score is None else {"teacher_score": c.teacher_score})
             for c in many
         ]
 
