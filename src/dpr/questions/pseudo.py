@@ -44,9 +44,12 @@ _ASKED = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Cloze:
+class Cloze:
+    """A question about a passage, its answer, and the character at which that stands there."""
+
     question: str
     answer: str
+    start: int
 
 
 @runtime_checkable
@@ -71,7 +74,7 @@ def pseudo_questions(
     """
     questions, judgements = [], {}
     for place, passage in _drawn(passages, seed):
-        cloze = _cloze(passage, random.Random(f"{seed} {passage.id}"))
+        cloze = cloze_question(passage, random.Random(f"{seed} {passage.id}"))
         if cloze is None:
             continue
         questions.append((place, Question(f"pseudo-{place}", cloze.question, (cloze.answer,))))
@@ -104,7 +107,7 @@ def _shuffled(count: int, seed: int) -> array[int]:
     return places
 
 
-def _cloze(passage: Passage, chance: random.Random) -> _Cloze | None:
+def cloze_question(passage: Passage, chance: random.Random) -> Cloze | None:
     """A question about one sentence of a passage; None where nothing in it can be asked for."""
     text = passage.text
     spans = list(sentence_spans(text, 0, len(text)))
@@ -116,12 +119,13 @@ def _cloze(passage: Passage, chance: random.Random) -> _Cloze | None:
         for word, pattern in _ASKED:
             found = [m for m in pattern.finditer(sentence) if m.group().strip()]
             if found:
-                return _asked(sentence, chance.choice(found), word)
+                return _asked(sentence, chance.choice(found), word, start)
     return None
 
 
-def _asked(sentence: str, answer: re.Match[str], word: str) -> _Cloze:
+def _asked(sentence: str, answer: re.Match[str], word: str, start: int) -> Cloze:
     before, after = sentence[: answer.start()].split(), sentence[answer.end() :].split()
     parts = [*before[-AROUND:], word, *after[:AROUND]]
     question = " ".join(parts).strip(' .,;:!?…"“”()[]')
-    return _Cloze(f"{question}?", answer.group().strip(" ,"))
+    lead = len(answer.group()) - len(answer.group().lstrip(" ,"))
+    return Cloze(f"{question}?", answer.group().strip(" ,"), start + answer.start() + lead)
