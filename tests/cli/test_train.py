@@ -11,6 +11,7 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -18,7 +19,8 @@ from typer.testing import CliRunner
 
 from dpr.cli import app, training
 from dpr.errors import MissingExtraError
-from dpr.models import DPRQuestionEncoder
+from dpr.models import DPRContextEncoder, DPRQuestionEncoder
+from dpr.tokens import DPRQuestionEncoderTokenizer
 from dpr.training.settings import LoopSettings, ReaderSettings, RetrieverSettings
 
 from .conftest import Run
@@ -85,7 +87,7 @@ def test_tied_towers_are_one(run: Run, samples: Path, model: Path, tmp_path: Pat
         trained = run(*arguments("retriever", samples, plain, to, flag, "--epochs", 1, "--json"))
         assert trained.exit_code == 0, trained.stderr
         told = json.loads(trained.stdout)
-        assert sorted(one.name for one in Path(told["best"]).iterdir()) == parts
+        assert sorted(one.name for one in Path(told["best"]).iterdir()) == ["README.md", *parts]
         assert told["measures"]
 
 
@@ -135,12 +137,79 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert "other settings" in other.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun")
+def test_two_processes_train_what_one_trains(
+    run: Run, samples: Path, model: Path, tmp_path: Path
+) -> None:
+    start = tmp_path / "start"
+    for name in ("question_encoder", "ctx_encoder"):
+        kind = DPRQuestionEncoder if name == "question_encoder" else DPRContextEncoder
+        without_chance = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        kind.from_pretrained(model / name, **without_chance).save_pretrained(start / name)
+        tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(model / name)
+        tokenizer.save_pretrained(start / name)
+    more = ("--cached", "--epochs", 2, "--learning-rate", 1e-4)
+    assert run(*arguments("retriever", samples, start, tmp_path / "one", *more)).exit_code == 0
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "dpr",
+        "--",
+    ]
+    done = subprocess.run(
+        [*command, *arguments("retriever", samples, start, tmp_path / "two", *more)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 processes on cpu, float32" in done.stderr
+    assert done.stdout.count("model: ") == 1  # the first process speaks for both
+    for name in ("question_encoder", "ctx_encoder"):
+        before, one, two = (
+            load_file(tmp_path / folder / name / "model.safetensors")
+            for folder in ("start", "one/last", "two/last")
+        )
+        # Together: where a weight has no gradient but rounding's, AdamW moves it all the same.
+        apart = np.concatenate([(two[key] - one[key]).ravel() for key in one])
+        moved = np.concatenate([(one[key] - before[key]).ravel() for key in one])
+        assert np.linalg.norm(apart) <= 0.02 * np.linalg.norm(moved)
+
+
+def test_figures_go_to_tensorboard(run: Run, samples: Path, model: Path, tmp_path: Path) -> None:
+    more = ("--track", "tensorboard", "--epochs", 1)
+    trained = run(*arguments("retriever", samples, model, tmp_path / "run", *more))
+    assert trained.exit_code == 0, trained.stderr
+    assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
+
+
+def test_a_pool_and_accumulation(
+    run: Run, samples: Path, model: Path, documents: Path, tmp_path: Path
+) -> None:
+    more = ("--pool", documents, "--pool-size", 2, "--accumulate", 2, "--epochs", 1)
+    trained = run(*arguments("retriever", samples, model, tmp_path / "run", *more))
+    assert trained.exit_code == 0, trained.stderr
+    assert "the passages of its own 4 as negatives" in trained.stderr
+    assert "--cached --batch-size 8" in trained.stderr
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["data"]["pool_size"] == 2
+    card = (tmp_path / "run" / "best" / "README.md").read_text()
+    assert settings["data"]["train"][0]["sha256"] in card
+    assert "| loop.accumulate | 2 |" in card
+
+
 def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:
     for verb, kinds in (
         ("retriever", (LoopSettings, RetrieverSettings)),
         ("reader", (LoopSettings, ReaderSettings)),
     ):
-        shown = CliRunner().invoke(app, ["train", verb, "--help"], env={"COLUMNS": "300"}).stdout
+        shown = CliRunner().invoke(app, ["train", verb, "--help"], env={"COLUMNS": "500"}).stdout
         for kind in kinds:
             for field in fields(kind):
                 (line,) = [
@@ -148,8 +217,9 @@ def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:
                     for one in shown.splitlines()
                     if one.startswith(f"│ --{field.name.replace('_', '-')} ")
                 ]
-                assert "[default: " in line
-                assert isinstance(field.default, bool) or f"[default: {field.default}]" in line
+                if field.default not in ("", None):
+                    assert "[default: " in line
+                    assert isinstance(field.default, bool) or f"[default: {field.default}]" in line
                 assert len(line.split("default")[0].split()) > 4
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from dpr.errors import CheckpointError, DPRError, SettingsError
 from dpr.training.loop import LoopSettings, Run
+from dpr.training.task import Figures, Step
 
 
 class Line(nn.Module):
@@ -34,20 +35,28 @@ class Task:
         self.modules: dict[str, nn.Module] = {"line": self.model}
         self.stop_after, self.poison = stop_after, poison
         self.done = 0
+        self.ended: list[int] = []
 
     def batches(self, epoch: int) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(epoch)
         return [torch.randn(4, 3, generator=generator) for _ in range(7)]
 
-    def step(self, batch: torch.Tensor) -> dict[str, float]:
+    def step(self, batch: torch.Tensor, step: Step) -> Figures:
         if self.done == self.stop_after:
             signal.raise_signal(signal.SIGINT)
         loss = (self.model(batch).squeeze(1) - batch.sum(1)).square().mean()
         if self.done == self.poison:
             loss = loss * float("nan")
-        loss.backward()  # type: ignore[no-untyped-call]
+        step.backward(loss * step.share)
         self.done += 1
-        return {"loss": loss.item()}
+        return {"loss": loss.detach()}
+
+    def epoch_ended(self, epoch: int) -> None:
+        self.ended.append(epoch)
+
+    def describe(self, batch: torch.Tensor) -> list[list[float]]:
+        described: list[list[float]] = batch.tolist()
+        return described
 
     def evaluate(self) -> dict[str, float]:
         return {"measure": -float(self.model.out.weight.detach().square().sum())}
@@ -89,11 +98,11 @@ def test_a_second_interrupt_stops_at_once_and_keeps_the_last_checkpoint(tmp_path
     def twice(task: Task) -> None:
         step = task.step
 
-        def pressed(batch: torch.Tensor) -> dict[str, float]:
+        def pressed(batch: torch.Tensor, of_loop: Step) -> Figures:
             if task.done == 4:
                 signal.raise_signal(signal.SIGINT)
                 signal.raise_signal(signal.SIGINT)
-            return step(batch)
+            return step(batch, of_loop)
 
         task.step = pressed  # type: ignore[method-assign]
 
@@ -155,8 +164,59 @@ def test_frozen_embeddings_stay(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(DPRError, match=r"step 4: loss nan"):
+    with pytest.raises(DPRError, match=r"step 4: loss nan.*its batch is in failed-batch\.json"):
         Run(Task(poison=4), SETTINGS, tmp_path, {})()
+    failed = json.loads((tmp_path / "failed-batch.json").read_text())
+    assert failed["step"] == 4
+    assert failed["batches"] == [Task().batches(0)[4].tolist()]
+
+
+def test_batches_that_are_accumulated_are_one_update(tmp_path: Path) -> None:
+    """As one batch of their size would be: the loss is a mean, and all batches are of a size."""
+
+    class Whole(Task):
+        def batches(self, epoch: int) -> list[torch.Tensor]:
+            parts = super().batches(epoch)[:6]
+            return [torch.cat(parts[i : i + 3]) for i in (0, 3)]
+
+    class Parts(Task):
+        def batches(self, epoch: int) -> list[torch.Tensor]:
+            return super().batches(epoch)[:6]
+
+    whole, parts = Whole(), Parts()
+    for task in (whole, parts):
+        task.model.dropout.p = 0.0
+    Run(whole, SETTINGS, tmp_path / "whole", {})()
+    Run(parts, replace(SETTINGS, accumulate=3), tmp_path / "parts", {})()
+    assert parts.done == 3 * whole.done
+    for name, value in parts.model.state_dict().items():
+        torch.testing.assert_close(value, whole.model.state_dict()[name])
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    rows = [[json.loads(line) for line in log.splitlines()] for log in logs]
+    losses = [[row["loss"] for row in of_one if "loss" in row] for of_one in rows]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert len(losses[0]) == 3
+
+
+def test_training_ends_when_nothing_gets_better(tmp_path: Path) -> None:
+    task = Task()
+    figures = iter([1.0, 3.0, 2.0, 3.0, 4.0])
+    task.evaluate = lambda: {"measure": next(figures)}  # type: ignore[method-assign]
+    settings = replace(SETTINGS, epochs=5, patience=2)
+    assert Run(task, settings, tmp_path, {})() == {"measure": 3.0}
+    assert task.ended == [0, 1, 2, 3]
+    again = Task()
+    assert Run(again, settings, tmp_path, {})() == {"measure": 3.0}
+    assert again.done == 0
+
+
+def test_a_card_is_written_beside_what_is_kept(tmp_path: Path) -> None:
+    def card(description: dict[str, object], measures: dict[str, float]) -> str:
+        return f"{description['a']} {sorted(measures)}"
+
+    Run(Task(), SETTINGS, tmp_path, {"a": 1}, card=card)()
+    for name in ("best", "last"):
+        assert (tmp_path / name / "README.md").read_text() == "1 ['measure']"
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:

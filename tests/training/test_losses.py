@@ -10,7 +10,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dpr.training.losses import relevance_loss, retrieval_loss, span_loss
+from dpr.training.losses import (
+    distillation_loss,
+    hash_softly,
+    hashing_loss,
+    relevance_loss,
+    retrieval_loss,
+    span_loss,
+    suspects,
+    without,
+)
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -89,7 +98,7 @@ def test_retrieval_loss_of_half_precision_is_computed_in_single() -> None:
     positives = torch.tensor([0, 1, 2])
     half = retrieval_loss(questions.bfloat16(), passages.bfloat16(), positives)
     assert half.dtype == torch.float32
-    scores = (questions.bfloat16() @ passages.bfloat16().T).float()
+    scores = questions.bfloat16().float() @ passages.bfloat16().float().T
     torch.testing.assert_close(half, F.cross_entropy(scores, positives))
 
 
@@ -136,3 +145,61 @@ def test_relevance_loss() -> None:
     torch.testing.assert_close(relevance_loss(relevance), expected)
     assert relevance_loss(torch.tensor([1.0])).item() == 0.0
     assert relevance_loss(relevance.bfloat16()).dtype == torch.float32
+
+
+def test_distillation_is_the_divergence_over_what_the_teacher_scored() -> None:
+    scores, teacher = numbers(3, 5), 4 * numbers(3, 5, seed=1)
+    teacher[0, 3:] = float("nan")
+    teacher[1, 1:] = float("nan")  # one score is no distribution
+    expected = 0.0
+    for row, known in ((0, [0, 1, 2]), (2, [0, 1, 2, 3, 4])):
+        wanted = (teacher[row, known] / 2).softmax(0)
+        given = scores[row, known].softmax(0)
+        expected += float(F.kl_div(given.log(), wanted, reduction="sum"))
+    scores.requires_grad_()
+    loss = distillation_loss(scores, teacher, temperature=2.0)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert scores.grad is not None and scores.grad.isfinite().all()
+    assert not scores.grad[1].any() and not scores.grad[0, 3:].any()
+    nothing = torch.full((3, 5), float("nan"))
+    assert distillation_loss(scores, nothing).item() == 0
+    same = distillation_loss(scores.detach(), scores.detach())
+    assert same.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_hashing_loss_by_hand() -> None:
+    scores = torch.tensor([[3.0, 2.0, 0.0], [1.0, 5.0, float("-inf")]], requires_grad=True)
+    loss = hashing_loss(scores, torch.tensor([0, 0]))
+    # The first: gaps 1 and 3 of the 2 wanted; the second: 4 too few, and no other negative.
+    assert loss.item() == pytest.approx((1 + 0) / 2 + 6)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert scores.grad is not None
+    assert scores.grad.tolist() == [[-0.5, 0.5, 0.0], [-1.0, 1.0, 0.0]]
+
+
+def test_soft_codes_come_near_to_signs() -> None:
+    vectors = torch.tensor([-2.0, 0.5, 3.0])
+    early, late = hash_softly(vectors, 0), hash_softly(vectors, 100_000)
+    torch.testing.assert_close(early, vectors.tanh())
+    torch.testing.assert_close(late, vectors.sign())
+
+
+def test_suspects_are_above_the_positive_and_the_margin() -> None:
+    scores = torch.tensor([[1.0, 1.5, 2.5], [4.0, 1.0, 5.1]])
+    found = suspects(scores, torch.tensor([0, 0]), 1.0)
+    assert found.tolist() == [[False, False, True], [False, False, True]]
+    masked = without(scores, torch.tensor([0, 0]), found)
+    assert masked.isneginf().tolist() == found.tolist()
+    everything = torch.ones(2, 3, dtype=torch.bool)
+    assert without(scores, torch.tensor([0, 2]), everything)[1].tolist() == pytest.approx(
+        [float("-inf"), float("-inf"), 5.1]
+    )
+
+
+def test_relevance_with_the_choice_that_none_answers() -> None:
+    relevance = torch.tensor([1.0, -2.0])
+    three = torch.tensor([1.0, -2.0, 0.0]).log_softmax(0)
+    assert relevance_loss(relevance, null=True).item() == pytest.approx(-three[0].item())
+    unanswered = relevance_loss(relevance, answered=False, null=True)
+    assert unanswered.item() == pytest.approx(-three[2].item())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ from dpr.training.reader import (
     token_spans,
 )
 from dpr.training.samples import Context, TrainingSample
+from dpr.training.task import Step
 
 TEXT = "the old king lives in a castle by the rhine and the king did it"
 
@@ -117,18 +119,20 @@ def test_samples_without_a_span_are_left_out_and_counted(
 def test_loss_equals_the_plain_way(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
     task = ReaderTask(model, tokenizer, make_samples(), [], ReaderSettings(passages=3), seed=0)
     (batch,) = task.batches(0)
-    figures = task.step(batch)
+    figures = task.step(batch, Step())
     expected = 0.0
     for row in batch:
         sequences = task._sequences([row])[0]
         outs = [model(torch.tensor([ids])) for ids in sequences]
         start = outs[0].start_logits[0].log_softmax(0)
         end = outs[0].end_logits[0].log_softmax(0)
+        assert row.positive is not None
         likelihood = sum((start[a] + end[b]).exp() for a, b in row.positive.spans)
         relevance = torch.cat([out.relevance_logits for out in outs]).log_softmax(0)[0]
         expected -= float((torch.as_tensor(likelihood).log() + relevance).detach())
-    assert figures["loss"] == pytest.approx(expected / len(batch), rel=1e-4)
-    assert figures["loss"] == pytest.approx(figures["span_loss"] + figures["relevance_loss"])
+    found = {name: float(value) for name, value in figures.items()}
+    assert found["loss"] == pytest.approx(expected / len(batch), rel=1e-4)
+    assert found["loss"] == pytest.approx(found["span_loss"] + found["relevance_loss"])
 
 
 def test_small_packs_give_the_same_gradients(
@@ -139,9 +143,28 @@ def test_small_packs_give_the_same_gradients(
         settings = ReaderSettings(passages=3, pack_tokens=budget)
         task = ReaderTask(model, tokenizer, make_samples(), [], settings, seed=0)
         model.zero_grad()
-        task.step(task.batches(0)[0])
+        task.step(task.batches(0)[0], Step())
         gradients.append(model.span_predictor.qa_outputs.weight.grad.clone())
     assert torch.allclose(*gradients, atol=1e-6)
+
+
+def test_questions_without_an_answer(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
+    negatives = tuple(Context(f"a dog and a cat {n}", "dog") for n in range(3))
+    unanswered = TrainingSample("how", (), (), (), negatives)
+    samples = [make_samples()[1], unanswered]
+    assert len(ReaderTask(model, tokenizer, samples, [], ReaderSettings(), seed=0).train) == 1
+    settings = ReaderSettings(passages=3, null=True)
+    task = ReaderTask(model, tokenizer, samples, [], settings, seed=0)
+    assert task.without_span == 0
+    (batch,) = task.batches(0)
+    (row,) = [row for row in batch if row.positive is None]
+    assert len(row.negatives) == 3  # no place is kept for a positive
+    found = {name: float(value) for name, value in task.step([row], Step()).items()}
+    outs = [model(torch.tensor([ids])) for ids in task._sequences([row])[0]]
+    logits = torch.cat([*(out.relevance_logits for out in outs), torch.zeros(1)])
+    assert found["loss"] == pytest.approx(-float(logits.log_softmax(0)[-1].detach()), rel=1e-4)
+    assert found["span_loss"] == 0
+    assert '"positive": null' in json.dumps(task.describe(batch))
 
 
 def test_training_learns_to_answer(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
@@ -151,7 +174,7 @@ def test_training_learns_to_answer(model: DPRReader, tokenizer: DPRReaderTokeniz
     for epoch in range(60):
         for batch in task.batches(epoch):
             optimizer.zero_grad()
-            task.step(batch)
+            task.step(batch, Step())
             optimizer.step()
     model.eval()
     assert task.evaluate() == {"F1": 100.0, "EM": 100.0}

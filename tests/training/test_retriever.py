@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import SettingsError
+from dpr.evaluation.measures import gold_ranks, success
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
+from dpr.records import Passage
 from dpr.tokens import DPRQuestionEncoderTokenizer
 from dpr.training.retriever import RetrieverSettings, RetrieverTask, tie
 from dpr.training.samples import Context, TrainingSample
+from dpr.training.task import Step
 
 
 def make_samples(count: int = 24) -> list[TrainingSample]:
@@ -94,7 +102,7 @@ def test_loss_equals_the_plain_way(
                 module.p = 0.0
     task = make_task(models, tiny_model, RetrieverSettings(batch_size=6, batching="neighbours"))
     batch = task.batches(0)[0]
-    figures = task.step(batch)
+    figures = task.step(batch, Step())
 
     def vector(model: torch.nn.Module, ids: list[int]) -> torch.Tensor:
         with torch.no_grad():
@@ -108,7 +116,7 @@ def test_loss_equals_the_plain_way(
             [question @ vector(models[1], task.passage_ids[key]) for key in batch.passages]
         )
         losses.append(scores.logsumexp(0) - scores[positive])
-    assert figures["loss"] == pytest.approx(float(sum(losses) / len(losses)), rel=1e-5)
+    assert float(figures["loss"]) == pytest.approx(float(sum(losses) / len(losses)), rel=1e-5)
 
 
 def test_a_gold_passage_is_no_negative(
@@ -123,7 +131,9 @@ def test_a_gold_passage_is_no_negative(
     task = make_task(models, tiny_model, settings, samples)
     (batch,) = task.batches(0)
     assert len(batch.passages) == 2
-    assert task.step(batch)["loss"] == pytest.approx(0.0)  # nothing is left to lose against
+    assert float(task.step(batch, Step())["loss"]) == pytest.approx(
+        0.0
+    )  # nothing is left to lose against
 
 
 def test_training_learns_and_saves(
@@ -138,7 +148,7 @@ def test_training_learns_and_saves(
     for epoch in range(15):
         for batch in task.batches(epoch):
             optimizer.zero_grad()
-            losses.append(task.step(batch)["loss"])
+            losses.append(float(task.step(batch, Step())["loss"]))
             optimizer.step()
     assert losses[-1] < 0.7 * losses[0]
     measures = task.evaluate()
@@ -150,6 +160,164 @@ def test_training_learns_and_saves(
         assert torch.equal(loaded.state_dict()[name], value)
 
 
+def test_passages_that_hold_an_answer_are_no_negatives(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    texts = ("the king of spain", "the kings of france", "nobody")
+    samples = [
+        TrainingSample(f"who {n}", ("King",) if n == 0 else (), (Context(text, "a"),))
+        for n, text in enumerate(texts)
+    ]
+    settings = RetrieverSettings(batch_size=3, hard_negatives=0, mask_answers=True)
+    task = make_task(models, tiny_model, settings, samples)
+    (batch,) = task.batches(0)
+    excluded = task._excluded(batch, batch.samples)
+    held = {
+        (samples[number].question, batch.passages[row][1])
+        for place, number in enumerate(batch.samples)
+        for row in excluded[place].nonzero().flatten().tolist()
+    }
+    assert held == {(f"who {n}", text) for n, text in enumerate(texts)}  # "kings" is another word
+    samples[0] = TrainingSample("who 0", ("of",), samples[0].positives)
+    task = make_task(models, tiny_model, settings, samples)
+    (batch,) = task.batches(0)
+    first = task._excluded(batch, batch.samples)[batch.samples.index(0)]
+    assert {batch.passages[row][1] for row in first.nonzero().flatten().tolist()} == set(texts[:2])
+
+
+def losses_of(
+    models: tuple[DPRQuestionEncoder, DPRContextEncoder], folder: Path, settings: RetrieverSettings
+) -> dict[str, float]:
+    for model in models:
+        model.eval()
+    task = make_task(models, folder, settings)
+    return {name: float(value) for name, value in task.step(task.batches(0)[0], Step()).items()}
+
+
+def test_a_margin_takes_out_what_scores_above_the_positive(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    settings = RetrieverSettings(batch_size=6)
+    plain = losses_of(models, tiny_model, settings)
+    none_out = losses_of(models, tiny_model, replace(settings, mask_margin=1e6))
+    all_out = losses_of(models, tiny_model, replace(settings, mask_margin=-1e6))
+    assert none_out == plain
+    assert all_out["loss"] == pytest.approx(0, abs=1e-6)
+    assert all_out["accuracy"] == 1.0
+
+
+def test_what_a_teacher_scored_is_learned(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    samples = [
+        replace(
+            sample,
+            positives=(replace(sample.positives[0], teacher_score=1.0),),
+            hard_negatives=tuple(
+                replace(one, teacher_score=float(5 * n))
+                for n, one in enumerate(sample.hard_negatives)
+            ),
+        )
+        for sample in make_samples(6)
+    ]
+    settings = RetrieverSettings(batch_size=6, hard_negatives=3, distillation=1.0)
+    task = make_task(models, tiny_model, settings, samples)
+    optimizer = torch.optim.Adam([p for m in models for p in m.parameters()], 3e-3)
+    divergences = []
+    for epoch in range(30):
+        (batch,) = task.batches(epoch)
+        optimizer.zero_grad()
+        figures = task.step(batch, Step())
+        assert float(figures["loss"]) == pytest.approx(float(figures["divergence"]))
+        divergences.append(float(figures["loss"]))
+        optimizer.step()
+    assert divergences[-1] < divergences[0] / 2
+
+
+def test_the_question_tower_alone(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder], tmp_path: Path
+) -> None:
+    settings = RetrieverSettings(batch_size=6, question_tower_only=True)
+    before = {name: value.clone() for name, value in models[1].state_dict().items()}
+    fixed = losses_of(models, tiny_model, settings)
+    whole = losses_of(models, tiny_model, replace(settings, question_tower_only=False))
+    assert fixed["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    task = make_task(models, tiny_model, settings)
+    assert list(task.modules) == ["question"]
+    task.step(task.batches(0)[0], Step())
+    assert all(value.equal(before[name]) for name, value in models[1].state_dict().items())
+    task.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"question_encoder", "ctx_encoder"}
+    tie(*models)
+    with pytest.raises(SettingsError, match="untie"):
+        make_task(models, tiny_model, settings)
+
+
+def test_hashing_measures_signs(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    settings = RetrieverSettings(batch_size=6, hashing=True)
+    figures = losses_of(models, tiny_model, settings)
+    assert figures["loss"] > 0
+    task = make_task(models, tiny_model, settings)
+    asked = QuestionEncoder(models[0], task.tokenizer).encode([s.question for s in task.train])
+    keys = list(dict.fromkeys(c.key for s in task.train for c in (*s.positives, *s.hard_negatives)))
+    codes = np.sign(
+        ContextEncoder(models[1], task.tokenizer).encode([Passage("", t, h) for h, t in keys])
+    )
+    golds = [[keys.index(sample.positives[0].key)] for sample in task.train]
+    assert task.evaluate()["R@1"] == success(gold_ranks(asked, codes, golds), 1)
+
+
+def test_a_pool_makes_the_search_harder(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    plain = make_task(models, tiny_model, RetrieverSettings())
+    copies = [Passage(str(n), f"the king of {n}", "more") for n in range(300)]
+    held = plain.train[0].positives[0]
+    pool = [*copies, Passage("again", held.text, held.title)]  # what is there already counts once
+    larger = RetrieverTask(
+        *models, plain.tokenizer, plain.train, plain.dev, RetrieverSettings(), 0, pool=pool
+    )
+    assert larger.evaluate()["average rank"] > plain.evaluate()["average rank"]
+
+
+def test_negatives_that_are_found_anew_take_effect_in_their_epoch(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder], tmp_path: Path
+) -> None:
+    samples = make_samples(6)
+    new = Context("a passage that was not there before", "new")
+    found = [replace(sample, hard_negatives=(new,)) for sample in samples]
+    ended: list[int] = []
+
+    class Refresher:
+        def epoch_ended(self, epoch: int, save: Callable[[Path], None]) -> None:
+            save(tmp_path / str(epoch))
+            ended.append(epoch)
+
+        def samples(self, epoch: int) -> list[TrainingSample] | None:
+            return found if epoch >= 2 else None
+
+    task = make_task(models, tiny_model, RetrieverSettings(batch_size=6), samples)
+    task.refresher = Refresher()
+    for epoch, seen in ((0, False), (1, False), (2, True), (3, True), (1, False)):
+        (batch,) = task.batches(epoch)
+        assert (new.key in batch.passages) is seen
+        task.step(batch, Step())
+    task.epoch_ended(0)
+    assert ended == [0] and (tmp_path / "0" / "question_encoder").is_dir()
+
+
+def test_a_batch_can_be_read(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    task = make_task(models, tiny_model, RetrieverSettings(batch_size=6))
+    batch = task.batches(0)[0]
+    described = json.loads(json.dumps(task.describe(batch)))
+    assert described["questions"] == [task.train[n].question for n in batch.samples]
+    assert [tuple(one) for one in described["passages"]] == list(batch.passages)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -158,6 +326,8 @@ def test_training_learns_and_saves(
         {"hard_negatives": -1},
         {"question_length": 7},  # encoding would refuse it when the training is done
         {"passage_length": 7},
+        {"distillation": 1.5},
+        {"teacher_temperature": 0.0},
     ],
 )
 def test_settings_outside_what_is_allowed(wrong: dict[str, int]) -> None:

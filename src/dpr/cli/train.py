@@ -5,6 +5,7 @@ Takes what a person typed, gives a run folder. Knows nothing of steps and losses
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,29 @@ Misplaced = Annotated[
 ]
 
 
+class Tracker(StrEnum):
+    """Where else a run's figures go."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+
+
+Pool = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Documents among which the dev questions are searched, beside the dev samples' own "
+        "passages; repeatable.",
+    ),
+]
+PoolSize = Annotated[
+    int, typer.Option(help="Draw so many of the pool's documents; 0 takes them all.", min=0)
+]
+Track = Annotated[
+    list[Tracker] | None, typer.Option(help="Show the figures there as well; repeatable.")
+]
+
+
 @train.command()
 @with_settings
 def retriever(
@@ -61,7 +85,10 @@ def retriever(
             show_default="as in --start",
         ),
     ] = None,
+    pool: Pool = None,
+    pool_size: PoolSize = 0,
     on_error: Misplaced = OnError.stop,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Train a question encoder and a context encoder together.
@@ -84,6 +111,9 @@ def retriever(
         to=to,
         tied=tied,
         on_error=on_error.value,
+        pool=pool or [],
+        pool_size=pool_size,
+        trackers=[one.value for one in track or []],
         loop=loop,
         settings=settings,
         as_json=as_json,
@@ -103,6 +133,7 @@ def reader(
     ] = "dpr-mini",
     to: To = Path("runs/reader"),
     on_error: Misplaced = OnError.stop,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Train a reader: to find the answer in a passage, and the passage that has it.
@@ -124,6 +155,7 @@ def reader(
         start=start,
         to=to,
         on_error=on_error.value,
+        trackers=[one.value for one in track or []],
         loop=loop,
         settings=settings,
         as_json=as_json,

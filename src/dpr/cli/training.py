@@ -6,6 +6,7 @@ Takes checked settings, gives a run folder. Knows nothing of options.
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,16 @@ from rich.text import Text
 from torch import nn
 
 from dpr.cli import terminal
+from dpr.corpus.sources import read_documents
 from dpr.errors import CheckpointError, InputError, MissingExtraError, SettingsError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, DPRReader
+from dpr.records import Passage
 from dpr.shipped import ModelNames, find_models
 from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
+from dpr.training.card import model_card
 from dpr.training.curve import PICTURE, draw_curve
+from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run, Task
 from dpr.training.reader import ReaderTask
 from dpr.training.retriever import RetrieverTask, tie
@@ -42,30 +47,56 @@ def train_retriever(
     to: Path,
     tied: bool | None,
     on_error: str,
+    pool: Sequence[Path],
+    pool_size: int,
+    trackers: Sequence[str],
     loop: LoopSettings,
     settings: RetrieverSettings,
     as_json: bool,
 ) -> None:
+    engine = Engine(loop.precision, trackers, to)
     samples = read_all(train, on_error), read_all(dev, on_error)
+    passages = read_pool(pool, pool_size, loop.seed)
     names = towers(start)
     torch.manual_seed(loop.seed)  # of weights that the start does not have
     question = DPRQuestionEncoder.from_pretrained(names.question, dtype="float32")
     context = DPRContextEncoder.from_pretrained(names.context, dtype="float32")
-    share = tied if tied is not None else has_one_tower(names)
+    share = tied if tied is not None else has_one_tower(names) and not settings.question_tower_only
     if share:
         tie(question, context)
+    for model in (question, context):
+        model.to(engine.device)
     for name in ("question_length", "passage_length"):
         _fits(name, getattr(settings, name), question.config.max_position_embeddings)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
-    task = RetrieverTask(question, context, tokenizer, *samples, settings, loop.seed)
+    task = RetrieverTask(
+        question,
+        context,
+        tokenizer,
+        *samples,
+        settings,
+        loop.seed,
+        processes=engine.processes,
+        pool=passages,
+    )
+    if loop.accumulate > 1 and not as_json:
+        terminal.note(
+            f"{loop.accumulate} batches of {settings.batch_size} questions make an update; each "
+            f"batch has the passages of its own {settings.batch_size} as negatives, no more: "
+            f"--cached --batch-size {loop.accumulate * settings.batch_size} has them all, in the "
+            "same memory"
+        )
+    data: dict[str, Any] = {"train": _files(train), "dev": _files(dev), "on_error": on_error}
+    if pool:
+        data |= {"pool": _files(pool), "pool_size": pool_size}
     description = {
         "trained": "retriever",
-        "data": {"train": _files(train), "dev": _files(dev), "on_error": on_error},
+        "data": data,
         "start": _weights({"question": question, "context": context}),
         "tied": share,
         "retriever": asdict(settings),
     }
-    _run(task, loop, to, description, as_json)
+    _run(task, loop, to, description, engine, as_json)
 
 
 def train_reader(
@@ -75,17 +106,20 @@ def train_reader(
     start: str,
     to: Path,
     on_error: str,
+    trackers: Sequence[str],
     loop: LoopSettings,
     settings: ReaderSettings,
     as_json: bool,
 ) -> None:
-    samples = read_all(train, on_error), read_all(dev, on_error)
+    engine = Engine(loop.precision, trackers, to)
+    samples = read_all(train, on_error, settings.null), read_all(dev, on_error)
     place = reader_start(start)
     torch.manual_seed(loop.seed)
     model = DPRReader.from_pretrained(place, dtype="float32")
+    model.to(engine.device)
     _fits("max_length", settings.max_length, model.config.max_position_embeddings)
     tokenizer = DPRReaderTokenizer.from_pretrained(place)
-    task = ReaderTask(model, tokenizer, *samples, settings, loop.seed)
+    task = ReaderTask(model, tokenizer, *samples, settings, loop.seed, processes=engine.processes)
     if task.without_span:
         terminal.note(f"left out {task.without_span:,} samples whose passages hold no answer")
     description = {
@@ -94,15 +128,17 @@ def train_reader(
         "start": _weights({"reader": model}),
         "reader": asdict(settings),
     }
-    _run(task, loop, to, description, as_json)
+    _run(task, loop, to, description, engine, as_json)
 
 
-def read_all(files: Sequence[Path], on_error: str) -> list[TrainingSample]:
+def read_all(
+    files: Sequence[Path], on_error: str, unanswerable: bool = False
+) -> list[TrainingSample]:
     """The samples of all files; where there are several, unnamed ones take their file's name."""
     samples: list[TrainingSample] = []
     for file in files:
         counts = SampleCounts()
-        for sample in read_samples(file, counts, on_error):
+        for sample in read_samples(file, counts, on_error, unanswerable):
             named = sample.dataset or len(files) == 1
             samples.append(sample if named else replace(sample, dataset=file.stem))
         for count, why in (
@@ -114,6 +150,19 @@ def read_all(files: Sequence[Path], on_error: str) -> list[TrainingSample]:
         if not counts.read:
             raise InputError("no sample with a positive passage", source=str(file))
     return samples
+
+
+def read_pool(places: Sequence[Path], size: int, seed: int) -> list[Passage]:
+    """Passages that the dev questions are searched among, beside those of the dev samples: each
+    document whole, all or so many drawn at random; which ones, the seed decides."""
+    passages = [
+        Passage(document.id, document.text, document.title)
+        for place in places
+        for document in read_documents(place)
+    ]
+    if not size or size >= len(passages):
+        return passages
+    return random.Random(seed).sample(passages, size)
 
 
 def towers(start: str) -> ModelNames:
@@ -178,9 +227,19 @@ def _weights(models: dict[str, nn.Module]) -> dict[str, str]:
 
 
 def _run(
-    task: Task[Any], loop: LoopSettings, to: Path, description: dict[str, Any], as_json: bool
+    task: Task[Any],
+    loop: LoopSettings,
+    to: Path,
+    description: dict[str, Any],
+    engine: Engine,
+    as_json: bool,
 ) -> None:
     curve = Curve(to)
+    if not engine.is_main:
+        Run(task, loop, to, description, engine=engine)()
+        return
+    if engine.processes.count > 1 or loop.precision != "float32":
+        terminal.note(engine.describe())
     try:
         with reporting() as report:
 
@@ -189,7 +248,7 @@ def _run(
                 if not _note(event) and "loss" not in event:
                     curve.draw()
 
-            measures = Run(task, loop, to, description, told)()
+            measures = Run(task, loop, to, description, told, engine, model_card)()
     except KeyboardInterrupt:
         terminal.note("the state is kept; run the same command again to go on")
         raise

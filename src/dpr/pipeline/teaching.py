@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,14 +25,19 @@ from dpr.pipeline.systems import Shelf
 from dpr.records import Passage, QuestionSet
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRQuestionEncoderTokenizer
+from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run
+from dpr.training.mining import mine
+from dpr.training.negatives import MiningSettings, Pool, answer_matcher
 from dpr.training.retriever import RetrieverTask, tie
 from dpr.training.samples import Context, TrainingSample, sample_to_json
+from dpr.training.searchers import BM25Searcher
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 LOOP = LoopSettings(epochs=3, learning_rate=2e-5, warmup_steps=100)
 RETRIEVER = RetrieverSettings(batch_size=32, hard_negatives=1)
-NEGATIVES, LOOKED_AT = 5, 30
+LOOKED_AT = 30
+NEGATIVES = MiningSettings(negatives=5, last_rank=LOOKED_AT, near=0)
 TRAIN, DEV = 0.6, 0.1  # of the documents; the rest is for the test
 
 
@@ -122,38 +127,30 @@ def _bm25(shelf: Shelf) -> tuple[BM25Index, list[Passage]]:
 
 def samples(questions: QuestionSet, shelf: Shelf) -> list[TrainingSample]:
     """Questions with their passages: of a relevant document those that hold an accepted answer, or
-    else those that BM25 ranks best; negatives are BM25's best that are neither relevant nor hold
+    else the one that BM25 scores best; negatives are BM25's best that are neither relevant nor hold
     one."""
-    index, passages = _bm25(shelf)
-    by_document: dict[str, list[int]] = {}
-    for row, passage in enumerate(passages):
+    pool = Pool()
+    by_document: dict[str, list[Context]] = {}
+    for passage in shelf:
+        context = _context(passage)
+        pool.add(context)
         for name in {passage.id, document_of(passage.id)}:
-            by_document.setdefault(name, []).append(row)
-    found = index.search([question.text for question in questions.questions], LOOKED_AT)
-    made = []
-    for question, hits in zip(questions.questions, found, strict=True):
+            by_document.setdefault(name, []).append(context)
+    asked = []
+    for question in questions.questions:
         grades = questions.judgements.get(question.id, {})
-        relevant = [r for one, g in grades.items() if g > 0 for r in by_document.get(one, ())]
-        if not relevant:
-            continue
-        matcher = Matcher(question.answers) if question.answers else None
+        relevant = [c for one, g in grades.items() if g > 0 for c in by_document.get(one, ())]
+        if relevant:
+            asked.append(TrainingSample(question.text, question.answers, tuple(relevant)))
+    found = mine(asked, pool, [BM25Searcher(pool)], NEGATIVES) if asked else ()
+    return [replace(sample, positives=_best(sample)) for sample in found]
 
-        def holds(row: int, matcher: Matcher | None = matcher) -> bool:
-            return matcher is not None and matcher.matches(passages[row].text)
 
-        ranked = [row for _, row in hits]
-        best = sorted(relevant, key=lambda row: ranked.index(row) if row in ranked else len(ranked))
-        positives = [row for row in relevant if holds(row)] or best[:1]
-        negatives = [row for row in ranked if row not in relevant and not holds(row)]
-        made.append(
-            TrainingSample(
-                question.text,
-                question.answers,
-                tuple(_context(passages[row]) for row in positives),
-                hard_negatives=tuple(_context(passages[row]) for row in negatives[:NEGATIVES]),
-            )
-        )
-    return made
+def _best(sample: TrainingSample) -> tuple[Context, ...]:
+    """The positives that hold an answer; or else the one with the best score."""
+    matcher = answer_matcher(sample.answers)
+    holding = tuple(one for one in sample.positives if matcher and matcher.matches(one.text))
+    return holding or (max(sample.positives, key=lambda one: one.score or 0.0),)
 
 
 def _context(passage: Passage) -> Context:
@@ -176,7 +173,19 @@ def teach(
     if names.question == names.context:
         tie(question, context)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
-    task = RetrieverTask(question, context, tokenizer, train, dev, RETRIEVER, LOOP.seed)
+    engine = Engine(LOOP.precision)
+    for one in (question, context):
+        one.to(engine.device)
+    task = RetrieverTask(
+        question,
+        context,
+        tokenizer,
+        train,
+        dev,
+        RETRIEVER,
+        LOOP.seed,
+        processes=engine.processes,
+    )
     description = {
         "trained": "retriever",
         "start": names.to_dict(),
@@ -184,7 +193,7 @@ def teach(
         "data": {"train": _digest(train), "dev": _digest(dev)},
         "retriever": asdict(RETRIEVER),
     }
-    Run(task, LOOP, to, description, tell)()
+    Run(task, LOOP, to, description, tell, engine)()
     best = model_names(to / "best")
     return ModelNames(best.question, best.context, names.reader)
 

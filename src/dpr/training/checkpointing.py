@@ -25,10 +25,13 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass(slots=True)
 class Position:
-    """Where a run stands: steps done, and the measures of the best model so far."""
+    """Where a run stands: steps done, the measures of the best model so far, evaluations since
+    that were no better, and the state of float16's scale."""
 
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
+    without_better: int = 0
+    scaler: dict[str, float] = field(default_factory=dict)
 
 
 def save_checkpoint(

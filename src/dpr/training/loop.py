@@ -1,21 +1,14 @@
 """The training loop that retriever and reader share.
 
-Takes a ``Task`` (batches, a step, an evaluation) and settings; gives a run folder:
-
-    settings.json           what was asked for
-    log.jsonl               one line a logged step or evaluation
-    loss.png                the loss and the dev measure, as a picture
-    checkpoint.safetensors  weights, optimizer and position, replaced atomically
-    best/, last/            models in the ordinary layout, replaced as a whole
-
+Takes a ``Task`` (batches, a step, an evaluation) and settings; fills a run folder (``folder.py``).
 A run continues from its checkpoint exactly: batches are a function of (seed, epoch), dropout of
-(seed, step), so that no generator's state has to be kept. Ctrl-C lets the step that is under way
-end and keeps the state. Knows nothing of questions or passages.
+(seed, step, process), so that no generator's state has to be kept. Ctrl-C lets the step that is
+under way end and keeps the state. In several processes the first one writes, and all stop together.
+Knows nothing of questions or passages.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
@@ -24,47 +17,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from dpr.errors import DPRError, SettingsError
-from dpr.training.checkpointing import (
-    Position,
-    load_checkpoint,
-    mend_folder,
-    replace_folder,
-    replace_text,
-    save_checkpoint,
-)
+from dpr.errors import DPRError
+from dpr.training.checkpointing import Position, load_checkpoint, save_checkpoint
+from dpr.training.engine import Engine
+from dpr.training.folder import RunFolder
 from dpr.training.settings import LoopSettings as LoopSettings
+from dpr.training.task import Batch, Step
+from dpr.training.task import Task as Task
 
-Batch = TypeVar("Batch")
 Event = dict[str, Any]
 
 
-class Task(Protocol[Batch]):
-    """What the loop needs to know of what is trained."""
-
-    modules: dict[str, nn.Module]
-    """The modules to train, by the name under which their weights are kept."""
-
-    def batches(self, epoch: int) -> Sequence[Batch]:
-        """The batches of an epoch: a function of the task's seed and the epoch alone."""
-
-    def step(self, batch: Batch) -> dict[str, float]:
-        """Computes gradients (adds to ``.grad``); gives figures for the log, ``loss`` first."""
-
-    def evaluate(self) -> dict[str, float]:
-        """Measures on the dev set; the first is what the best model is chosen by. May be empty."""
-
-    def save(self, folder: Path) -> None:
-        """Saves the models in the ordinary layout."""
-
-
 class Run(Generic[Batch]):
-    """One training run in one folder."""
+    """One training run in one folder.
+
+    Args:
+        describe: what, beside the settings of the loop, the run is to be continued with; kept.
+        report: told of every line of the log, and of what else a person would want to know.
+        engine: where and in how many processes it runs; by default as accelerate finds it.
+        card: gives the text of the model's card from the description and the measures.
+    """
 
     def __init__(
         self,
@@ -73,11 +50,14 @@ class Run(Generic[Batch]):
         folder: str | Path,
         describe: dict[str, Any],
         report: Callable[[Event], None] = lambda event: None,
+        engine: Engine | None = None,
+        card: Callable[[dict[str, Any], dict[str, float]], str] | None = None,
     ) -> None:
         self.task = task
         self.settings = settings
-        self.folder = Path(folder)
         self.report = report
+        self.engine = engine or Engine(settings.precision)
+        self.card = card
         self.parameters = {
             f"{name}.{key}": parameter
             for name, module in task.modules.items()
@@ -88,9 +68,11 @@ class Run(Generic[Batch]):
             for key, parameter in module.named_parameters():
                 parameter.requires_grad_(f"{name}.{key}" in self.parameters)
         self.optimizer = self._optimizer()
+        self._stepper = self.engine.prepare(self.optimizer)
         self.position = Position()
         self._stopping = False
-        self._description = describe | {"loop": asdict(settings)}
+        self.description = describe | {"loop": asdict(settings)}
+        self.folder = RunFolder(folder, self.description)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         matrices = [p for p in self.parameters.values() if p.dim() > 1]
@@ -118,19 +100,26 @@ class Run(Generic[Batch]):
             KeyboardInterrupt: after Ctrl-C, at the end of the step, with the state kept; after a
                 second Ctrl-C at once, with the state of the last checkpoint.
         """
-        per_epoch = len(self.task.batches(0))
-        if per_epoch == 0:
+        batches = len(self.task.batches(0))
+        if batches == 0:
             raise DPRError("there is nothing to train on: no batch could be made of the samples")
+        per_epoch = math.ceil(batches / self.settings.accumulate)
         self._start()
         total = per_epoch * self.settings.epochs
         with self._whole_steps():
-            while self.position.step < total:
-                self._epoch(self.position.step // per_epoch, per_epoch, total)
-        replace_folder(self.folder / "last", self.task.save)
-        if not (self.folder / "best").exists():
-            replace_folder(self.folder / "best", self.task.save)
+            while self.position.step < total and not self._had_enough():
+                self._epoch(self.position.step // per_epoch, batches, per_epoch, total)
+        self._keep("last")
+        if self.engine.is_main and not self.folder.has("best"):
+            self._keep("best")
         self._checkpoint()
+        self.engine.end()
+        self.engine.processes.wait()
         return self.position.best
+
+    def _had_enough(self) -> bool:
+        """Whether as many evaluations as ``patience`` allows have brought nothing better."""
+        return 0 < self.settings.patience <= self.position.without_better
 
     @contextmanager
     def _whole_steps(self) -> Iterator[None]:
@@ -157,54 +146,85 @@ class Run(Generic[Batch]):
         finally:
             signal.signal(signal.SIGINT, usual)
 
-    def _epoch(self, epoch: int, per_epoch: int, total: int) -> None:
+    def _epoch(self, epoch: int, count: int, per_epoch: int, total: int) -> None:
         batches = self.task.batches(epoch)
-        if len(batches) != per_epoch:
-            raise DPRError(f"epoch {epoch} has {len(batches)} batches, the first {per_epoch}")
+        if len(batches) != count:
+            raise DPRError(f"epoch {epoch} has {len(batches)} batches, the first {count}")
         every = math.ceil(per_epoch / self.settings.evaluations)
         last_saved = last_logged = time.monotonic()
         sums: dict[str, float] = {}
-        count = 0
+        steps, size = 0, self.settings.accumulate
         for index in range(self.position.step % per_epoch, per_epoch):
-            for key, value in self._step(batches[index], total).items():
+            for key, value in self._step(batches[index * size : (index + 1) * size], total).items():
                 sums[key] = sums.get(key, 0.0) + value
-            count += 1
-            step = self.position.step
-            if step % self.settings.log_steps == 0 or index + 1 == per_epoch:
+            steps += 1
+            step, ends = self.position.step, index + 1 == per_epoch
+            if step % self.settings.log_steps == 0 or ends:
                 now = time.monotonic()
-                means = {key: value / count for key, value in sums.items()}
-                timing = {"seconds_a_step": (now - last_logged) / count}
+                means = {key: value / steps for key, value in sums.items()}
+                timing = {"seconds_a_step": (now - last_logged) / steps}
                 self._log({"step": step, "steps": total, "epoch": epoch} | means | timing)
-                sums, count, last_logged = {}, 0, now
-            if (index + 1) % every == 0 or index + 1 == per_epoch:
+                sums, steps, last_logged = {}, 0, now
+            if ends:
+                self.task.epoch_ended(epoch)
+            if (index + 1) % every == 0 or ends:
                 self._evaluate()
                 last_logged = time.monotonic()
-            waited = time.monotonic() - last_saved
-            if self._stopping or waited > self.settings.checkpoint_seconds:
+            stopping = self.engine.stopped(self._stopping)
+            if stopping or time.monotonic() - last_saved > self.settings.checkpoint_seconds:
                 self._checkpoint()
                 last_saved = time.monotonic()
-            if self._stopping:
+            if stopping:
                 raise KeyboardInterrupt
+            if self._had_enough():
+                return
 
-    def _step(self, batch: Batch, total: int) -> dict[str, float]:
-        step = self.position.step
+    def _step(self, batches: Sequence[Batch], total: int) -> dict[str, float]:
+        """One update; gives the figures of its batches together."""
         for module in self.task.modules.values():
             module.train()
-        torch.manual_seed(self.settings.seed * 1_000_003 + step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(step, total)
+            group["lr"] = self.rate(self.position.step, total)
         self.optimizer.zero_grad(set_to_none=True)
-        figures = self.task.step(batch)
+        figures: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches):
+            step = self._of_batch(number, len(batches))
+            torch.manual_seed(step.seed)
+            for key, value in self.task.step(batch, step).items():
+                part = torch.as_tensor(value, dtype=torch.float32, device=self.engine.device)
+                figures[key] = figures.get(key, torch.zeros_like(part)) + part * step.share
+        self.engine.finish_gradients(self.optimizer, list(self.parameters.values()))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip_norm)
-        if not math.isfinite(figures["loss"]) or not bool(torch.isfinite(norm)):
-            raise DPRError(
-                f"step {step}: loss {figures['loss']}, gradient norm {float(norm)}; training stops "
-                "here and the checkpoint before it stands: lower the learning rate or look for "
-                "faulty samples"
-            )
-        self.optimizer.step()
+        # One wait for the device a step.
+        together = self.engine.processes.add(torch.stack(list(figures.values()))).tolist()
+        found = dict(zip(figures, together, strict=True)) | {"gradient_norm": float(norm)}
+        if not math.isfinite(found["loss"]) or not (
+            math.isfinite(float(norm)) or self.engine.overflowed(float(norm))
+        ):
+            self._fail(batches, found)
+        self._stepper.step()
         self.position.step += 1
-        return figures | {"gradient_norm": float(norm)}
+        return found
+
+    def _of_batch(self, number: int, count: int) -> Step:
+        settings, processes = self.settings, self.engine.processes
+        seed = settings.seed * 1_000_003 + self.position.step
+        seed = (seed * settings.accumulate + number) * processes.count + processes.rank
+        engine = self.engine
+        return Step(self.position.step, seed, 1 / count, engine.backward, engine.autocast)
+
+    def _fail(self, batches: Sequence[Batch], found: dict[str, float]) -> None:
+        step = self.position.step
+        described = [self.task.describe(batch) for batch in batches]
+        kept = ""
+        if self.engine.is_main:
+            path = self.folder.keep_failed({"step": step} | found | {"batches": described})
+            kept = f"; its batch is in {path.name}"
+        raise DPRError(
+            f"step {step}: loss {found['loss']}, gradient norm {found['gradient_norm']}; training "
+            f"stops here and the checkpoint before it stands{kept}: lower the learning rate or "
+            "look for faulty samples"
+        )
 
     def _evaluate(self) -> None:
         for module in self.task.modules.values():
@@ -214,71 +234,57 @@ class Run(Generic[Batch]):
             return
         name = next(iter(measures))
         self._log({"step": self.position.step} | measures)
+        self.position.without_better += 1
         if measures[name] > self.position.best.get(name, float("-inf")):
-            self.position.best = measures
-            replace_folder(self.folder / "best", self.task.save)
+            self.position.best, self.position.without_better = measures, 0
+            self._keep("best")
         self._checkpoint()
 
+    def _keep(self, name: str) -> None:
+        def fill(folder: Path) -> None:
+            self.task.save(folder)
+            if self.card is not None:
+                text = self.card(self.description, self.position.best)
+                (folder / "README.md").write_text(text, encoding="utf-8")
+
+        if self.engine.is_main:
+            self.folder.keep(name, fill)
+
     def _start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.folder / "settings.json"
-        text = json.dumps(self._description, indent=2, ensure_ascii=False) + "\n"
-        checkpoint = self.folder / "checkpoint.safetensors"
-        if checkpoint.exists() and settings.exists():
-            self._check_settings(settings, json.loads(text))
-        replace_text(settings, text)
-        for name in ("best", "last"):
-            mend_folder(self.folder / name)
-        if checkpoint.exists():
-            self.position = load_checkpoint(checkpoint, self.parameters, self.optimizer)
+        processes = self.engine.processes
+        goes_on = False
+        for rank in range(processes.count):  # one after the other: the first makes the folder
+            if rank == processes.rank:
+                goes_on = self.folder.begin()
+            processes.wait()
+        if goes_on:
+            self.position = load_checkpoint(self.folder.checkpoint, self.parameters, self.optimizer)
+            self.engine.restore(self.position.scaler)
             self.report({"resumed": self.position.step})
-        self._trim_log()
-
-    def _check_settings(self, path: Path, wanted: dict[str, Any]) -> None:
-        """Refuses to go on with other settings than the run was begun with."""
-        try:
-            begun = dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
-        except ValueError as error:
-            raise SettingsError(
-                f"{path} cannot be read as JSON: {error}; give another folder"
-            ) from error
-        given = dict(_flat(wanted))
-        differences = [
-            f"{name} was {begun.get(name)!r}, is {given.get(name)!r}"
-            for name in sorted(begun.keys() | given.keys())
-            if begun.get(name) != given.get(name)
-        ]
-        if differences:
-            raise SettingsError(
-                f"{self.folder} holds a run with other settings: {'; '.join(differences)}; "
-                "continue with the same ones or give another folder"
-            )
-
-    def _trim_log(self) -> None:
-        """Drops the lines of steps that were done after the checkpoint and are done again."""
-        log = self.folder / "log.jsonl"
-        if log.exists():
-            lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [
-                line
-                for line in lines
-                if line.endswith("\n") and json.loads(line)["step"] <= self.position.step
-            ]
-            replace_text(log, "".join(kept))
+        if self.engine.is_main:
+            self.folder.trim_log(self.position.step)
+            self.engine.track(self.folder.path.name, _plain(self.description))
+        processes.wait()
 
     def _log(self, event: Event) -> None:
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
-        self.report(event)
+        if self.engine.is_main:
+            self.folder.log(event)
+            figures = {name: value for name, value in event.items() if name != "step"}
+            self.engine.log(figures, event["step"])
+            self.report(event)
 
     def _checkpoint(self) -> None:
-        path = self.folder / "checkpoint.safetensors"
-        save_checkpoint(path, self.parameters, self.optimizer, self.position)
+        if self.engine.is_main:
+            self.position.scaler = self.engine.state()
+            save_checkpoint(self.folder.checkpoint, self.parameters, self.optimizer, self.position)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _plain(values: dict[str, Any], prefix: str = "") -> dict[str, str | int | float]:
+    """Nested settings as one level of plain values, which is what trackers take."""
+    found: dict[str, str | int | float] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+            found |= _plain(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            found[prefix + key] = value if isinstance(value, str | int | float) else str(value)
+    return found

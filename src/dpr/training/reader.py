@@ -3,6 +3,7 @@
 A row of a batch is one question with one passage that holds an answer span and a few that do not.
 The loss is that of the original: −log of the summed likelihood of all answer spans in the positive
 passage, plus the cross-entropy of the passages' relevance; averaged over the questions of a batch.
+With ``null`` a row may be a question that no passage answers: it has negatives only.
 Takes samples and a reader, gives the ``Task`` that the loop runs.
 """
 
@@ -13,8 +14,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from dpr.corpus.split import CJK
 from dpr.evaluation.answers import exact_match, f1
@@ -23,11 +26,14 @@ from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
 from dpr.settings import save_settings
 from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
 from dpr.tokens.batching import token_batches
-from dpr.training.losses import relevance_loss, span_loss
+from dpr.training.losses import exact, relevance_loss, span_loss
+from dpr.training.processes import Processes
 from dpr.training.samples import Context, TrainingSample
 from dpr.training.settings import ReaderSettings as ReaderSettings
+from dpr.training.task import Figures, Step
 
 TokenSpan = tuple[int, int]
+ALONE = Processes()
 
 # Where an answer may begin and end: between words, and beside a Chinese or Japanese character,
 # since those scripts set no words apart. Compiled once, because classes as wide as these are slow
@@ -46,10 +52,11 @@ class Positive:
 
 @dataclass(frozen=True, slots=True)
 class ReaderRow:
-    """A question of a batch: the positive window and the negatives drawn for it."""
+    """A question of a batch: the positive window, None where there is no answer, and the negatives
+    drawn for it."""
 
     sample: int
-    positive: Positive
+    positive: Positive | None
     negatives: tuple[Context, ...]
 
 
@@ -108,13 +115,21 @@ class ReaderTask:
         dev: Sequence[TrainingSample],
         settings: ReaderSettings,
         seed: int,
+        *,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self.model, self.tokenizer = model, tokenizer
         self.modules: dict[str, nn.Module] = {"reader": model.span_predictor}
         self.settings, self.seed = settings, seed
         self.dev = dev
         positives = self._positives(train)
-        usable = [number for number, found in enumerate(positives) if found]
+        usable = [
+            number
+            for number, found in enumerate(positives)
+            if found
+            or (settings.null and not train[number].positives and train[number].best_negatives)
+        ]
         self.without_span = len(train) - len(usable)
         self.train = [train[number] for number in usable]
         self.positives = [positives[number] for number in usable]
@@ -152,45 +167,68 @@ class ReaderTask:
         rng.shuffle(order)
         rows = []
         for number in order:
-            pool = self.train[number].best_negatives
-            count = min(self.settings.passages - 1, len(pool))
-            rows.append(
-                ReaderRow(
-                    number, rng.choice(self.positives[number]), tuple(rng.sample(pool, count))
-                )
-            )
+            pool, found = self.train[number].best_negatives, self.positives[number]
+            count = min(self.settings.passages - bool(found), len(pool))
+            positive = rng.choice(found) if found else None
+            rows.append(ReaderRow(number, positive, tuple(rng.sample(pool, count))))
         size = self.settings.batch_size
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
-    def step(self, batch: Sequence[ReaderRow]) -> dict[str, float]:
-        sequences = self._sequences(batch)
-        figures = {"loss": 0.0, "span_loss": 0.0, "relevance_loss": 0.0}
+    def step(self, batch: Sequence[ReaderRow], step: Step) -> Figures:
+        """See ``Task``. Rows go through the model in parts, so memory is that of a part."""
+        own = [batch[row] for row in self.processes.own(len(batch))]
+        sequences = self._sequences(own)
+        nothing = torch.zeros((), device=self.model.device)
+        figures = {"loss": nothing, "span_loss": nothing, "relevance_loss": nothing}
         for part in self._parts(sequences):
-            rows = [batch[number] for number in part]
-            ids, layout = pack(
-                [one for number in part for one in sequences[number]], self.model.device
+            spans, relevances = self._losses(
+                [own[n] for n in part], [sequences[n] for n in part], step
             )
+            loss = (spans + relevances) / len(batch)
+            step.backward(loss * step.share)
+            found = (loss, spans / len(batch), relevances / len(batch))
+            figures = {
+                name: sofar + value.detach()
+                for (name, sofar), value in zip(figures.items(), found, strict=True)
+            }
+        return dict(figures)
+
+    def _losses(
+        self, rows: Sequence[ReaderRow], sequences: Sequence[list[list[int]]], step: Step
+    ) -> tuple[Tensor, Tensor]:
+        """The summed span losses and relevance losses of rows that go through the model at once."""
+        ids, layout = pack([one for row in sequences for one in row], self.model.device)
+        with step.autocast():
             start, end, relevance = self.model.read_packed(ids, layout)
-            token = passage = 0
-            losses = []
-            for row, number in zip(rows, part, strict=True):
-                length = len(row.positive.ids)
-                here = slice(token, token + length)
-                span = span_loss(start[here], end[here], row.positive.spans)
-                figures["span_loss"] += span.item() / len(batch)
-                count = len(sequences[number])
-                ranked = relevance_loss(relevance[passage : passage + count])
-                figures["relevance_loss"] += ranked.item() / len(batch)
-                losses.append(span + ranked)
-                token += sum(len(one) for one in sequences[number])
-                passage += count
-            loss = sum(losses[1:], losses[0]) / len(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            figures["loss"] += loss.item()
-        return figures
+        token = passage = 0
+        spans, relevances = [exact(start.new_zeros(1)).sum()], []
+        for row, given in zip(rows, sequences, strict=True):
+            if row.positive is not None:
+                here = slice(token, token + len(given[0]))
+                spans.append(span_loss(start[here], end[here], row.positive.spans))
+            of_row = relevance[passage : passage + len(given)]
+            answered = row.positive is not None
+            relevances.append(relevance_loss(of_row, answered, self.settings.null))
+            token += sum(len(one) for one in given)
+            passage += len(given)
+        return torch.stack(spans).sum(), torch.stack(relevances).sum()
+
+    def epoch_ended(self, epoch: int) -> None:
+        """Nothing to do: negatives are drawn from the samples as they are."""
+
+    def describe(self, batch: Sequence[ReaderRow]) -> list[dict[str, Any]]:
+        return [
+            {
+                "question": self.train[row.sample].question,
+                "answers": self.train[row.sample].answers,
+                "positive": row.positive and self.tokenizer.decode(row.positive.ids),
+                "negatives": [context.text for context in row.negatives],
+            }
+            for row in batch
+        ]
 
     def _sequences(self, batch: Sequence[ReaderRow]) -> list[list[list[int]]]:
-        """Each row's token ids: the positive window, then a window of each negative."""
+        """Each row's token ids: the positive window where it has one, then one of each negative."""
         pairs = [
             (self.train[row.sample].question, context) for row in batch for context in row.negatives
         ]
@@ -200,7 +238,7 @@ class ReaderTask:
         sequences, item = [], 0
         for row in batch:
             negatives = [first_windows[item + i] for i in range(len(row.negatives))]
-            sequences.append([row.positive.ids, *negatives])
+            sequences.append([*([row.positive.ids] if row.positive else []), *negatives])
             item += len(row.negatives)
         return sequences
 

@@ -2,45 +2,64 @@
 
 Takes samples, a question encoder and a context encoder (the same stack twice: tied), gives the
 ``Task`` that the loop runs. A passage that several questions of a batch share is encoded once, and
-no passage that answers a question counts as its negative.
+no passage that answers a question counts as its negative. In several processes each encodes a part
+of the batch, and its questions are compared with the passages of all.
 """
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from dpr.encoding import SETTINGS_NAME, ContextEncoder, EncodingSettings, QuestionEncoder
+from dpr.errors import SettingsError
+from dpr.evaluation.matching import Matcher
 from dpr.evaluation.measures import gold_ranks, summary
-from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, pack
+from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
 from dpr.settings import save_settings
 from dpr.tokens import DPRTokenizer, passage_ids, question_ids
-from dpr.tokens.batching import token_batches
-from dpr.training.losses import retrieval_loss
+from dpr.training.losses import (
+    distillation_loss,
+    hash_softly,
+    hashing_loss,
+    likelihood_loss,
+    similarity,
+    suspects,
+    without,
+)
+from dpr.training.processes import Processes
 from dpr.training.samples import TrainingSample
+from dpr.training.sampling import Key, RetrieverBatch, draw_batches
 from dpr.training.settings import RetrieverSettings as RetrieverSettings
+from dpr.training.task import Figures, Step
+from dpr.training.vectors import Encoding
 
-Key = tuple[str, str]
+ALONE = Processes()
 
 
-@dataclass(frozen=True, slots=True)
-class RetrieverBatch:
-    """Sample numbers, and the passages drawn for them: positives first, then hard negatives."""
+class Refresher(Protocol):
+    """Finds negatives with the model that is being trained."""
 
-    samples: tuple[int, ...]
-    passages: tuple[Key, ...]
-    positives: tuple[int, ...]
+    def epoch_ended(self, epoch: int, save: Callable[[Path], None]) -> None:
+        """Keeps the model as it is at the end of an epoch, and looks for negatives with it."""
+
+    def samples(self, epoch: int) -> Sequence[TrainingSample] | None:
+        """The samples in their order with the negatives found for an epoch; None where those given
+        at first still hold."""
 
 
 class RetrieverTask:
-    """See the module. ``dev``: samples whose passages, all together, are the pool searched."""
+    """See the module.
+
+    ``dev``: samples whose passages, all together and with those of ``pool``, are searched when the
+    model is measured. ``refresher`` finds negatives anew while training goes on.
+    """
 
     def __init__(
         self,
@@ -51,136 +70,205 @@ class RetrieverTask:
         dev: Sequence[TrainingSample],
         settings: RetrieverSettings,
         seed: int,
+        *,
+        processes: Processes = ALONE,
+        pool: Sequence[Passage] = (),
+        refresher: Refresher | None = None,
     ) -> None:
         self.question_model = question_model
         self.context_model = context_model
         self.tied = question_model.stack is context_model.stack
+        if self.tied and settings.question_tower_only:
+            raise SettingsError(
+                "question_tower_only with tied towers: training one would train both; untie them"
+            )
         self.modules: dict[str, nn.Module] = {"question": question_model.encoder}
-        if not self.tied:
+        if not self.tied and not settings.question_tower_only:
             self.modules["context"] = context_model.encoder
         self.tokenizer = tokenizer
-        self.train, self.dev = train, dev
+        self.given = self.train = train
+        self.dev, self.pool = dev, pool
         self.settings, self.seed = settings, seed
+        self.processes, self.refresher = processes, refresher
         self.question_ids = question_ids(
             tokenizer, [sample.question for sample in train], settings.question_length
         )
-        self.passage_ids = self._tokenize(train)
+        self.passage_ids: dict[Key, list[int]] = {}
+        self._fixed: dict[Key, Tensor] = {}
+        self._take_passages(train)
         self.golds = [{context.key for context in sample.positives} for sample in train]
+        self.matchers = [Matcher(sample.answers) for sample in train if settings.mask_answers]
 
-    def _tokenize(self, samples: Sequence[TrainingSample]) -> dict[Key, list[int]]:
-        keys = list(
-            dict.fromkeys(
+    def _take_passages(self, samples: Sequence[TrainingSample]) -> None:
+        """Tokenizes the passages that are new; of a context encoder that is left as it is, takes
+        their vectors."""
+        new = [
+            key
+            for key in dict.fromkeys(
                 context.key
                 for sample in samples
                 for context in (*sample.positives, *sample.best_negatives)
             )
-        )
-        titles, texts = [key[0] for key in keys], [key[1] for key in keys]
+            if key not in self.passage_ids
+        ]
+        titles, texts = [key[0] for key in new], [key[1] for key in new]
         ids, _ = passage_ids(self.tokenizer, titles, texts, self.settings.passage_length)
-        return dict(zip(keys, ids, strict=True))
+        self.passage_ids |= zip(new, ids, strict=True)
+        if self.settings.question_tower_only:
+            encoder = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
+            vectors = torch.from_numpy(encoder.encode_ids(ids)).to(self.question_model.device)
+            self._fixed |= zip(new, vectors, strict=True)
 
     def batches(self, epoch: int) -> list[RetrieverBatch]:
-        """An epoch's batches. Samples that fill no more than half of a last one are left out of
-        this epoch, others of the next: with so few in-batch negatives they would teach little."""
-        rng = random.Random(f"{self.seed}/{epoch}")
-        # The first positive, as in the original.
-        groups: dict[Key, list[int]] = defaultdict(list)
-        if self.settings.batching == "neighbours":
-            for number, sample in enumerate(self.train):
-                groups[sample.positives[0].key].append(number)
-            ordered = self._neighbours(list(groups.values()), rng)
-        else:
-            ordered = [[number] for number in range(len(self.train))]
-            rng.shuffle(ordered)
-        size = self.settings.batch_size
-        flat = [(place, number) for place, group in enumerate(ordered) for number in group]
-        last = max(len(flat) - size // 2, min(len(flat), 1))  # the only batch is never left out
-        return [self._batch(flat[i : i + size], rng) for i in range(0, last, size)]
+        """See ``draw_batches``; of negatives that were found anew, those for this epoch."""
+        found = None if self.refresher is None else self.refresher.samples(epoch)
+        self.train = self.given if found is None else found
+        self._take_passages(self.train)
+        return draw_batches(self.train, self.settings, self.seed, epoch)
 
-    def _neighbours(self, groups: list[list[int]], rng: random.Random) -> list[list[int]]:
-        """Shuffled, with up to ``neighbours`` passages of a title left side by side."""
-        titles: dict[str, list[list[int]]] = defaultdict(list)
-        for group in groups:
-            titles[self.train[group[0]].positives[0].title].append(group)
-        chunks = []
-        for members in titles.values():
-            rng.shuffle(members)
-            step = self.settings.neighbours
-            chunks += [members[i : i + step] for i in range(0, len(members), step)]
-        rng.shuffle(chunks)
-        return [group for chunk in chunks for group in chunk]
+    def epoch_ended(self, epoch: int) -> None:
+        if self.refresher is not None:
+            self.refresher.epoch_ended(epoch, self.save)
 
-    def _batch(self, members: list[tuple[int, int]], rng: random.Random) -> RetrieverBatch:
-        numbers = [number for _, number in members]
-        positives = [self.train[number].positives[0].key for number in numbers]
-        passages = dict.fromkeys(positives)
-        drawn: dict[int, list[int]] = defaultdict(list)
-        for place, number in members:
-            drawn[place].append(number)
-        for group in drawn.values():
-            pool: dict[Key, None] = dict.fromkeys(
-                context.key for number in group for context in self.train[number].best_negatives
-            )
-            count = min(self.settings.hard_negatives, len(pool))
-            passages |= dict.fromkeys(rng.sample(list(pool), count))
-        rows = {key: row for row, key in enumerate(passages)}
-        return RetrieverBatch(tuple(numbers), tuple(rows), tuple(rows[key] for key in positives))
-
-    def step(self, batch: RetrieverBatch) -> dict[str, float]:
-        questions = self._vectors(
-            self.question_model, [self.question_ids[number] for number in batch.samples]
+    def step(self, batch: RetrieverBatch, step: Step) -> Figures:
+        own = self.processes.own(len(batch.samples))
+        numbers = [batch.samples[row] for row in own]
+        questions = self._encoding_of(
+            self.question_model, [self.question_ids[number] for number in numbers], step, 0
         )
-        passages = self._vectors(
-            self.context_model, [self.passage_ids[key] for key in batch.passages]
+        passages, vectors = self._passages(batch, step)
+        positives = torch.tensor([batch.positives[row] for row in own], dtype=torch.long)
+        loss, figures = self._loss(
+            questions.vectors, vectors, positives.to(vectors.device), batch, numbers, step
         )
-        excluded = torch.tensor(
-            [[key in self.golds[number] for key in batch.passages] for number in batch.samples],
-            device=questions.device,
-        )
-        positives = torch.tensor(batch.positives, device=questions.device)
-        loss = retrieval_loss(questions, passages, positives, excluded)
-        loss.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            scores = (questions @ passages.T).masked_fill(
-                excluded.scatter(1, positives[:, None], False), float("-inf")
-            )
-            right = (scores.argmax(1) == positives).float().mean()
-        return {"loss": loss.item(), "accuracy": right.item()}
+        step.backward(loss * step.share)
+        for one in (questions, *passages):
+            one.backward()
+        return {"loss": loss.detach()} | figures
 
-    def _vectors(
-        self, model: DPRQuestionEncoder | DPRContextEncoder, ids: Sequence[Sequence[int]]
-    ) -> Tensor:
-        """Vectors (n, dim) with gradients, packed by length."""
-        parts, order = [], []
-        for batch in token_batches([len(one) for one in ids], self.settings.pack_tokens):
-            parts.append(model.encode_packed(*pack([ids[i] for i in batch], model.device)))
-            order += batch
-        return torch.cat(parts)[torch.tensor(order, device=model.device).argsort()]
+    def _encoding_of(
+        self,
+        model: DPRQuestionEncoder | DPRContextEncoder,
+        ids: Sequence[Sequence[int]],
+        step: Step,
+        tower: int,
+    ) -> Encoding:
+        return Encoding(
+            model,
+            ids,
+            self.settings.pack_tokens,
+            seed=2 * step.seed + tower,
+            cached=self.settings.cached,
+            autocast=step.autocast,
+        )
+
+    def _passages(self, batch: RetrieverBatch, step: Step) -> tuple[list[Encoding], Tensor]:
+        """The vectors of all the batch's passages, and what this process encoded of them."""
+        if self.settings.question_tower_only:
+            return [], torch.stack([self._fixed[key] for key in batch.passages])
+        own = self.processes.own(len(batch.passages))
+        ids = [self.passage_ids[batch.passages[row]] for row in own]
+        encoding = self._encoding_of(self.context_model, ids, step, 1)
+        return [encoding], self.processes.gather(encoding.vectors, len(batch.passages))
+
+    def _loss(
+        self,
+        questions: Tensor,
+        passages: Tensor,
+        positives: Tensor,
+        batch: RetrieverBatch,
+        numbers: Sequence[int],
+        step: Step,
+    ) -> tuple[Tensor, Figures]:
+        """This process's part of the loss, and of the figures for the log."""
+        settings, total = self.settings, len(batch.samples)
+        codes = hash_softly(passages, step.number) if settings.hashing else passages
+        raw = similarity(questions, codes)
+        excluded = self._excluded(batch, numbers).to(raw.device)
+        if settings.mask_margin is not None:
+            excluded |= suspects(raw, positives, settings.mask_margin)
+        scores = without(raw, positives, excluded)
+        loss = likelihood_loss(scores, positives)
+        right = (scores.detach().argmax(1) == positives).sum()
+        figures: Figures = {"accuracy": right / total}
+        if settings.distillation:
+            teacher = self._teacher(batch, numbers).to(raw.device)
+            divergence = distillation_loss(raw, teacher, settings.teacher_temperature)
+            figures["divergence"] = divergence.detach() / total
+            loss = (1 - settings.distillation) * loss + settings.distillation * divergence
+        if settings.hashing:
+            by_codes = similarity(hash_softly(questions, step.number), codes)
+            loss = loss + hashing_loss(without(by_codes, positives, excluded), positives)
+        return loss / total, figures
+
+    def _excluded(self, batch: RetrieverBatch, numbers: Sequence[int]) -> Tensor:
+        """(own questions, passages) True where a passage is gold to a question, or holds one of
+        its answers where that is asked for."""
+        rows = {key: row for row, key in enumerate(batch.passages)}
+        excluded = torch.zeros(len(numbers), len(rows), dtype=torch.bool)
+        for place, number in enumerate(numbers):
+            excluded[place, [rows[key] for key in self.golds[number] if key in rows]] = True
+            if self.settings.mask_answers and self.train[number].answers:
+                holding = (self.matchers[number].matches(text) for _, text in batch.passages)
+                excluded[place] |= torch.tensor(list(holding))
+        return excluded
+
+    def _teacher(self, batch: RetrieverBatch, numbers: Sequence[int]) -> Tensor:
+        """(own questions, passages): the teacher's scores, NaN where there is none."""
+        rows = {key: row for row, key in enumerate(batch.passages)}
+        scores = torch.full((len(numbers), len(rows)), float("nan"))
+        for place, number in enumerate(numbers):
+            sample = self.train[number]
+            for context in (*sample.positives, *sample.best_negatives):
+                row = rows.get(context.key)
+                if row is not None and context.teacher_score is not None:
+                    scores[place, row] = context.teacher_score
+        return scores
+
+    def describe(self, batch: RetrieverBatch) -> dict[str, Any]:
+        return asdict(batch) | {"questions": [self.train[n].question for n in batch.samples]}
 
     def evaluate(self) -> dict[str, float]:
-        """R@1, R@5, R@20 and MRR@10 over the dev pool, and each dataset's where there are several;
-        the mean of the datasets' R@5 comes first and chooses the best model."""
+        """R@1, R@5, R@20, MRR@10 and the paper's average rank over the dev pool, and each
+        dataset's where there are several; the mean of the datasets' R@5 comes first and chooses
+        the best model."""
         if not self.dev:
             return {}
         rows: dict[Key, int] = {}
         for sample in self.dev:
             for context in (*sample.positives, *sample.best_negatives):
                 rows.setdefault(context.key, len(rows))
-        pool = [Passage("", text, title) for title, text in rows]
-        lengths = EncodingSettings(self.settings.passage_length)
-        passages = ContextEncoder(self.context_model, self.tokenizer, lengths).encode(pool)
+        for passage in self.pool:
+            rows.setdefault((passage.title, passage.text), len(rows))
+        passages = self._encoded(
+            ContextEncoder(self.context_model, self.tokenizer, self._encoding()),
+            [Passage("", text, title) for title, text in rows],
+        )
+        if self.settings.hashing:
+            passages = passages.sign()
         lengths = EncodingSettings(self.settings.question_length)
-        questions = QuestionEncoder(self.question_model, self.tokenizer, lengths).encode(
-            [sample.question for sample in self.dev]
+        questions = self._encoded(
+            QuestionEncoder(self.question_model, self.tokenizer, lengths),
+            [sample.question for sample in self.dev],
         )
         golds = [[rows[c.key] for c in sample.positives] for sample in self.dev]
-        ranks = gold_ranks(questions, passages, golds)
+        ranks = gold_ranks(questions.numpy(), passages.numpy(), golds)
         names = sorted({sample.dataset for sample in self.dev})
         parts = {name: summary(ranks[[s.dataset == name for s in self.dev]]) for name in names}
         measures = {"mean R@5": sum(part["R@5"] for part in parts.values()) / len(parts)}
         for name, part in parts.items():
             measures |= {f"{name} {key}".strip(): value for key, value in part.items()}
         return measures
+
+    def _encoded(self, encoder: Any, texts: Sequence[Any]) -> Tensor:
+        """Vectors of texts; each process encodes a part."""
+        own = torch.from_numpy(
+            encoder.encode([texts[row] for row in self.processes.own(len(texts))])
+        )
+        return self.processes.gather(own.to(self.question_model.device), len(texts)).cpu()
+
+    def _encoding(self) -> EncodingSettings:
+        return EncodingSettings(self.settings.passage_length)
 
     def save(self, folder: Path) -> None:
         if self.tied:
@@ -192,7 +280,7 @@ class RetrieverTask:
     def _save(self, model: DPRQuestionEncoder | DPRContextEncoder, folder: Path) -> None:
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        save_settings(EncodingSettings(self.settings.passage_length), folder / SETTINGS_NAME)
+        save_settings(self._encoding(), folder / SETTINGS_NAME)
 
 
 def tie(question_model: DPRQuestionEncoder, context_model: DPRContextEncoder) -> None:

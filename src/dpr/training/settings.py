@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from dpr.errors import SettingsError
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
@@ -26,6 +28,11 @@ class LoopSettings:
         checkpoint_seconds: at most this much work is lost by a kill.
         evaluations: evaluations on the dev set in each epoch.
         log_steps: steps between lines of the log.
+        precision: of the models' arithmetic: "float32", "bfloat16" or "float16"; weights, losses
+            and the optimizer stay float32.
+        accumulate: batches an update is made of. It saves memory, but each batch still has only
+            its own passages as negatives; to have all of them, see ``cached``.
+        patience: evaluations without a better one after which training ends; 0 to go on.
     """
 
     epochs: int = 40
@@ -38,15 +45,22 @@ class LoopSettings:
     checkpoint_seconds: float = 300.0
     evaluations: int = 1
     log_steps: int = 10
+    precision: str = "float32"
+    accumulate: int = 1
+    patience: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "evaluations", "log_steps"):
+        if self.precision not in PRECISIONS:
+            raise SettingsError(
+                f"precision={self.precision!r}; allowed are {', '.join(map(repr, PRECISIONS))}"
+            )
+        for name in ("epochs", "evaluations", "log_steps", "accumulate"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name}={getattr(self, name)}; give a number above 0")
-        for name in ("warmup_steps", "weight_decay", "checkpoint_seconds"):
+        for name in ("warmup_steps", "weight_decay", "checkpoint_seconds", "patience"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name}={getattr(self, name)}; give 0 or more")
 
@@ -65,6 +79,19 @@ class RetrieverSettings:
         neighbours: passages of one title that go into a batch together at most.
         question_length, passage_length: tokens, special tokens included; 8 at least.
         pack_tokens: tokens that go through the model at once.
+        cached: compute vectors without their graphs and once more for the gradients, so that
+            memory is that of ``pack_tokens`` whatever the batch; costs a third more arithmetic.
+        question_tower_only: leave the context encoder as it is, so that collections need not be
+            encoded anew; the passages of the training files are encoded once.
+        rates: "name=rate,..." of datasets: a batch then holds one dataset, and an epoch goes
+            through a dataset as often as its rate says. Empty to mix them.
+        mask_answers: passages of the batch that hold an accepted answer of a question do not count
+            as its negatives.
+        mask_margin: nor do those that the model scores so much higher than the positive.
+        distillation: share of the loss that is the divergence from the teacher's scores of the
+            passages, where the samples have them, from 0 to 1.
+        teacher_temperature: what the teacher's scores are divided by.
+        hashing: train vectors whose signs are searched (BPR): the loss is that of soft codes.
     """
 
     batch_size: int = 128
@@ -74,6 +101,14 @@ class RetrieverSettings:
     question_length: int = 64
     passage_length: int = 256
     pack_tokens: int = 4096
+    cached: bool = False
+    question_tower_only: bool = False
+    rates: str = ""
+    mask_answers: bool = False
+    mask_margin: float | None = None
+    distillation: float = 0.0
+    teacher_temperature: float = 1.0
+    hashing: bool = False
 
     def __post_init__(self) -> None:
         if self.batching not in ("random", "neighbours"):
@@ -88,6 +123,34 @@ class RetrieverSettings:
                 raise SettingsError(f"{name}={getattr(self, name)}; give at least 8 tokens")
         if self.hard_negatives < 0:
             raise SettingsError(f"hard_negatives={self.hard_negatives}; give 0 or more")
+        if not 0 <= self.distillation <= 1:
+            raise SettingsError(f"distillation={self.distillation}; give a share between 0 and 1")
+        if not self.teacher_temperature > 0:
+            raise SettingsError(
+                f"teacher_temperature={self.teacher_temperature}; give a number above 0"
+            )
+        _ = self.rate_of_dataset
+
+    @property
+    def rate_of_dataset(self) -> dict[str, float]:
+        """``rates`` by name.
+
+        Raises:
+            SettingsError: not "name=rate,...", or a rate that is not above 0.
+        """
+        found: dict[str, float] = {}
+        for part in filter(None, self.rates.split(",")):
+            name, _, rate = part.rpartition("=")
+            try:
+                found[name.strip()] = float(rate)
+            except ValueError:
+                found[name.strip()] = 0.0
+            if not (name and 0 < found[name.strip()] < float("inf")):
+                raise SettingsError(
+                    f"rates={self.rates!r}; give the datasets as 'name=rate,...', with rates "
+                    "above 0"
+                )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +164,9 @@ class ReaderSettings:
         max_length: tokens of question, title and text together; a longer text is cut into windows.
         stride: tokens by which windows overlap.
         pack_tokens: tokens that go through the model at once.
+        null: relevance is learned against a fixed logit of 0 that stands for "none of these
+            passages", so that it tells by itself whether a passage answers; needed by questions
+            without an answer, which are left out otherwise.
     """
 
     batch_size: int = 16
@@ -108,6 +174,7 @@ class ReaderSettings:
     max_length: int = 350
     stride: int = 128
     pack_tokens: int = 4096
+    null: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "passages", "pack_tokens"):

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from dpr.errors import SettingsError
+from dpr.training.samples import Context, TrainingSample
+from dpr.training.sampling import draw_batches
+from dpr.training.settings import RetrieverSettings
+
+SETTINGS = RetrieverSettings(batch_size=8, hard_negatives=1)
+
+
+def make_samples(sizes: dict[str, int]) -> list[TrainingSample]:
+    return [
+        TrainingSample(
+            f"{name} {n}",
+            (),
+            (Context(f"{name} passage {n // 2}", name),),
+            (),
+            (Context(f"{name} negative {n}"),),
+            name,
+        )
+        for name, size in sizes.items()
+        for n in range(size)
+    ]
+
+
+SAMPLES = make_samples({"a": 80, "b": 40})
+
+
+@pytest.mark.parametrize("batching", ["random", "neighbours"])
+def test_with_rates_a_batch_holds_one_dataset(batching: str) -> None:
+    settings = replace(SETTINGS, rates="a=0.5, b=2.2", batching=batching)
+    seen: Counter[int] = Counter()
+    kinds = []
+    for batch in draw_batches(SAMPLES, settings, 0, 3):
+        (name,) = {SAMPLES[number].dataset for number in batch.samples}
+        kinds.append(name)
+        seen.update(batch.samples)
+        assert len(batch.samples) == 8
+    assert Counter(kinds) == {"a": 5, "b": 11}
+    assert kinds != sorted(kinds)
+    assert set(seen.values()) == {1, 2, 3}
+    assert {seen[number] for number in range(80)} <= {0, 1}
+    assert {seen[number] for number in range(80, 120)} == {2, 3}
+
+
+def test_epochs_are_a_function_of_seed_and_number() -> None:
+    settings = replace(SETTINGS, rates="a=0.5,b=1")
+    assert draw_batches(SAMPLES, settings, 0, 1) == draw_batches(SAMPLES, settings, 0, 1)
+    assert draw_batches(SAMPLES, settings, 0, 1) != draw_batches(SAMPLES, settings, 0, 2)
+    assert draw_batches(SAMPLES, settings, 0, 1) != draw_batches(SAMPLES, settings, 1, 1)
+    assert {len(draw_batches(SAMPLES, settings, 0, epoch)) for epoch in range(9)} == {10}
+
+
+@pytest.mark.parametrize("rates", ["a=1", "a=1,b=1,c=1"])
+def test_every_dataset_has_a_rate(rates: str) -> None:
+    with pytest.raises(SettingsError, match="the datasets are a, b: give each a rate"):
+        draw_batches(SAMPLES, replace(SETTINGS, rates=rates), 0, 0)
+
+
+@pytest.mark.parametrize("rates", ["a", "a=0", "a=-1", "=1", "a=x", "a=inf", "a=nan"])
+def test_rates_that_are_none(rates: str) -> None:
+    with pytest.raises(SettingsError, match="name=rate"):
+        RetrieverSettings(rates=rates)
