@@ -92,6 +92,7 @@ EXTRAS = {
     "matplotlib",
     "pypdf",
     "regex",
+    "sentence_transformers",
 }
 
 NETWORK = {

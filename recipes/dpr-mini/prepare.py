@@ -12,15 +12,14 @@ import argparse
 import csv
 import json
 import random
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import bm25s
-import Stemmer
-
+from dpr.training.mining import mine
+from dpr.training.negatives import MiningSettings, Pool
 from dpr.training.samples import Context, SampleCounts, TrainingSample, read_samples, sample_to_json
+from dpr.training.searchers import BM25Searcher
 
 HELD_OUT_STORIES = 32
 SEED = 20
@@ -57,33 +56,8 @@ def with_negatives(
     samples: list[TrainingSample], pool: Iterable[Context], count: int
 ) -> list[TrainingSample]:
     """Adds the highest BM25 passages that are not gold and hold none of the answers."""
-    contexts = list({context.key: context for context in pool}.values())
-    stemmer = Stemmer.Stemmer("english")
-    index = bm25s.BM25(k1=0.9, b=0.4)
-    texts = [f"{context.title} {context.text}" for context in contexts]
-    options = {"stopwords": "en", "stemmer": stemmer, "show_progress": False}
-    index.index(bm25s.tokenize(texts, **options), show_progress=False)
-    queries = bm25s.tokenize([sample.question for sample in samples], **options)
-    found, _ = index.retrieve(queries, k=min(50, len(contexts)), show_progress=False)
-    return [
-        replace(
-            sample, hard_negatives=tuple(negatives(sample, map(contexts.__getitem__, rows), count))
-        )
-        for sample, rows in zip(samples, found.tolist(), strict=True)
-    ]
-
-
-def negatives(sample: TrainingSample, ranked: Iterable[Context], count: int) -> list[Context]:
-    golds = {context.key for context in sample.positives}
-    answers = [re.escape(answer.strip()) for answer in sample.answers if answer.strip()]
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(answers)})(?!\w)", re.IGNORECASE)
-    kept = []
-    for context in ranked:
-        if context.key not in golds and not (answers and pattern.search(context.text)):
-            kept.append(replace(context, answers=()))
-            if len(kept) == count:
-                break
-    return kept
+    ranked = Pool(pool)
+    return list(mine(samples, ranked, [BM25Searcher(ranked)], MiningSettings(negatives=count)))
 
 
 def passages(samples: Iterable[TrainingSample]) -> list[Context]:

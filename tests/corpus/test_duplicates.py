@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpr.corpus import DuplicateSettings, read_passages
-from dpr.corpus.duplicates import Duplicate, DuplicateFinder, Duplicates, drop_duplicates
+from dpr.corpus.duplicates import (
+    Duplicate,
+    DuplicateFinder,
+    Duplicates,
+    TextSimilarity,
+    drop_duplicates,
+)
 from dpr.errors import SettingsError
 from dpr.records import Passage
 
@@ -237,3 +243,15 @@ def test_settings_that_are_none(text: str) -> None:
 def test_thresholds_outside_the_range(near: Any) -> None:
     with pytest.raises(SettingsError, match=r"near is .*give a number of 0\.5 to 1"):
         DuplicateSettings(near)
+
+
+@given(st.lists(st.lists(st.sampled_from("a b c d".split()), max_size=9), min_size=2, max_size=2))
+def test_similarity_of_two_texts_is_that_of_all_their_sequences(words: list[list[str]]) -> None:
+    one, other = (" ".join(some).title() for some in words)
+    first, second = sequences(one), sequences(other)
+    shared = len(first & second)
+    expected = shared / (len(first | second)) if shared else 0.0
+    similarity = TextSimilarity()
+    assert similarity(one, other) == similarity(other, one) == expected
+    for least in (0.2, 0.5, 1.0, *([expected] if expected else [])):
+        assert similarity.reaches(one, other, least) == (expected >= least)

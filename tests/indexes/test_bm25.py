@@ -260,6 +260,14 @@ def test_nothing_to_find() -> None:
     assert (len(index), index.rows) == (4, 4)
 
 
+def test_scores_of_rows_in_memory_are_those_of_its_lists() -> None:
+    index = BM25Index(TEXTS)
+    found = {row: score for score, row in index.search(["red fox"], 4)[0]}
+    assert index.scores("red fox", [3, 0, 2, 0]) == [found.get(row, 0.0) for row in (3, 0, 2, 0)]
+    with pytest.raises(InputError, match="from 0 to 3"):
+        index.scores("red fox", [4])
+
+
 def test_what_is_refused() -> None:
     index = BM25([count_words([("", text) for text in TEXTS])], [None])
     with pytest.raises(InputError, match="at least one"):

@@ -21,6 +21,7 @@ from dpr.cli.export import export
 from dpr.cli.import_ import import_vectors
 from dpr.cli.index import index
 from dpr.cli.info import info
+from dpr.cli.mine import mine
 from dpr.cli.pairs import pairs
 from dpr.cli.remove import remove
 from dpr.cli.repair import repair
@@ -82,6 +83,7 @@ app.command(rich_help_panel="Vectors from and to elsewhere")(export)
 app.command(rich_help_panel="How good it is")(evaluate)
 app.command(rich_help_panel="How good it is")(report)
 app.add_typer(train, name="train", rich_help_panel="Models")
+app.command(rich_help_panel="Models")(mine)
 app.command(rich_help_panel="Models")(pairs)
 app.command(rich_help_panel="Models")(convert)
 app.command(rich_help_panel="Looking after them")(tune)

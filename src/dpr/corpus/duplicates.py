@@ -25,6 +25,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from typing import cast
@@ -40,6 +41,7 @@ SEQUENCE = 5
 EXAMPLES = 20
 _AT_ONCE = 256
 _WORDS_REMEMBERED = 1 << 18
+_TEXTS_REMEMBERED = 1 << 12  # about 12 kB for a text of 100 words
 _WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
 _ASCII_APART = str.maketrans({code: " " for code in range(128) if not re.match(r"\w", chr(code))})
 
@@ -182,6 +184,30 @@ class DuplicateFinder:
         self._equal.add(halves[:, 0], np.arange(len(ids)) + len(self._ids))
         self._second.frombytes(np.ascontiguousarray(halves[:, 1]).tobytes())
         self._ids += ids
+
+
+class TextSimilarity:
+    """Compares texts two by two as near duplicates are told: all their word sequences, counted in
+    full. The sequences of recent texts are remembered."""
+
+    def __init__(self) -> None:
+        self._words = _WordHashes()
+        self._sequences = lru_cache(_TEXTS_REMEMBERED)(self._find)
+
+    def __call__(self, one: str, other: str) -> float:
+        """Jaccard's coefficient of the two; 0 where one has no words."""
+        first, second = self._sequences(one), self._sequences(other)
+        shared = len(first & second)
+        return shared / (len(first) + len(second) - shared) if shared else 0.0
+
+    def reaches(self, one: str, other: str, least: float) -> bool:
+        """Whether it is at least so much, above 0; most pairs are told by their sizes, at once."""
+        sizes = sorted((len(self._sequences(one)), len(self._sequences(other))))
+        return sizes[0] >= least * sizes[1] and self(one, other) >= least
+
+    def _find(self, text: str) -> frozenset[int]:
+        sets = sequence_sets([self._words(text.casefold())], SEQUENCE)
+        return frozenset(sets.values.tolist())
 
 
 def _digest(folded: str) -> bytes:

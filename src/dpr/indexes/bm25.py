@@ -286,3 +286,12 @@ class BM25Index:
             list(zip(scores.tolist(), rows.tolist(), strict=True))
             for scores, rows in self._bm25.search(questions, k)
         ]
+
+    def scores(self, question: str, rows: Sequence[int]) -> list[float]:
+        """The scores of some rows, 0 where no word is shared; the same numbers as ``search`` gives.
+
+        Raises:
+            InputError: rows that there are none of.
+        """
+        scores: list[float] = self._bm25.scores(question, rows).tolist()
+        return scores

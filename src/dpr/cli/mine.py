@@ -1,0 +1,156 @@
+"""``dpr mine``: training files to one with hard negatives, and a table of what was left out.
+
+Takes what a person typed, gives it to ``dpr.pipeline.mining``. Knows nothing of how it is done.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from dpr.cli import terminal
+from dpr.cli.evaluate import telling
+from dpr.cli.options import Json, Model, OnError, with_settings
+from dpr.cli.sources import Split
+from dpr.cli.train import Misplaced, TrainFiles
+from dpr.training.negatives import FILTERS, MiningSettings
+
+if TYPE_CHECKING:
+    from dpr.pipeline.mining import MinedFile
+
+
+class By(StrEnum):
+    """What ranks passages."""
+
+    bm25 = "bm25"
+    dense = "dense"
+    both = "both"
+
+
+To = Annotated[Path, typer.Option(metavar="OUT.jsonl", help="The file that is made.")]
+Passages = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Passages to find negatives in beside those of the samples: a collection (its vectors "
+        "are used where its model ranks), or what dpr index takes; repeatable.",
+    ),
+]
+RankedBy = Annotated[By, typer.Option(help="What ranks: words, the model's vectors, or both.")]
+Teacher = Annotated[
+    str,
+    typer.Option(
+        metavar="reader:PLACE|cross-encoder:PLACE|bm25",
+        help="Also write its scores of positives and negatives, to learn from.",
+        show_default="none",
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a file that is there, when the new is whole.")
+]
+
+
+@with_settings
+def mine(
+    settings: MiningSettings,
+    train: TrainFiles,
+    to: To,
+    passages: Passages = None,
+    by: RankedBy = By.bm25,
+    model: Model = None,
+    teacher: Teacher = "",
+    split: Split = "words:100",
+    on_error: Misplaced = OnError.stop,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Find hard negatives: passages that rank high for a question and do not answer it.
+
+    Writes the samples of all files as DPR JSON lines, each negative with its score, in place of the
+    hard negatives that they had. If it is interrupted, run the same command again: it goes on where
+    it stopped. OUT.jsonl.made.json says what it was made from.
+
+    [bold]Examples[/]
+
+      dpr mine --train train.json --to mined.jsonl
+
+      dpr mine --train train.json --to mined.jsonl --by both --model runs/first/best --share 0.95
+
+      dpr mine --train train.json --to mined.jsonl --passages docs.dpr --teacher reader:dpr-mini
+    """
+    from dpr.cli.training import read_all
+    from dpr.pipeline.mining import mine_file
+
+    began = time.monotonic()
+    samples = read_all(train, on_error.value)
+    try:
+        with telling() as tell:
+            done = mine_file(
+                samples,
+                to,
+                passages=passages or (),
+                by=by.value,
+                model=model,
+                teacher=teacher,
+                split=split,
+                settings=settings,
+                overwrite=overwrite,
+                tell=tell,
+            )
+    except KeyboardInterrupt:
+        terminal.note("what is done is kept; run the same command again to go on")
+        raise
+    _show(done, settings, time.monotonic() - began, as_json)
+
+
+def _show(done: MinedFile, settings: MiningSettings, seconds: float, as_json: bool) -> None:
+    counts = done.counts
+    if done.resumed:
+        terminal.note(f"{done.resumed:,} of {counts.questions:,} questions were done before")
+    if text := done.problems.summary():
+        terminal.note(text)
+    if as_json:
+        shape = {
+            "path": str(done.path),
+            "passages": done.pool,
+            "resumed": done.resumed,
+            "seconds": round(seconds, 3),
+        }
+        terminal.json_line(shape | asdict(counts))
+        return
+    terminal.out().print(_table(done))
+    terminal.line()
+    terminal.line(
+        f"{done.path}: {counts.questions:,} questions, {done.pool:,} passages ranked, in "
+        f"{terminal.duration(seconds)}"
+    )
+    if counts.fewer or counts.none:
+        terminal.line(
+            f"{counts.fewer:,} questions have fewer than {settings.negatives} negatives, "
+            f"{counts.none:,} have none"
+        )
+    if counts.without_answers:
+        terminal.line(
+            f"{counts.without_answers:,} questions have no answers: whether a passage answers them "
+            "could not be looked up"
+        )
+
+
+def _table(done: MinedFile) -> Table:
+    """Passages looked at, left out for each reason, and kept; a column a searcher."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    lists = done.counts.lists
+    for name in lists:
+        table.add_column(name, justify="right")
+    texts = {"looked_at": "looked at", **FILTERS, "kept": "kept"}
+    for key, text in texts.items():
+        if key in ("looked_at", "kept") or any(one[key] for one in lists.values()):
+            table.add_row(text, *(f"{one[key]:,}" for one in lists.values()))
+    return table
