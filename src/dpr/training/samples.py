@@ -1,7 +1,8 @@
 """Training samples: questions with their answers, gold passages and negatives.
 
 Reads the DPR training JSON (one list, or one sample a line) and SQuAD JSON, plain or gzipped;
-gives frozen records. Knows nothing of tokens, models or sampling order.
+gives frozen records. Knows nothing of tokens, models or sampling order. ``dpr.training.places``
+reads the same with the place of each sample, and goes on after what is malformed.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class TrainingSample:
         return self.hard_negatives or self.negatives
 
 
+class MisplacedError(InputError):
+    """An answer that does not stand where its sample says."""
+
+
 @dataclass(slots=True)
 class SampleCounts:
     """What reading met: samples read, samples left out because they have no positive passage, and
@@ -71,12 +76,16 @@ class SampleCounts:
 
 
 def read_samples(
-    path: str | Path, counts: SampleCounts | None = None, on_error: str = "raise"
+    path: str | Path,
+    counts: SampleCounts | None = None,
+    on_error: str = "raise",
+    unanswerable: bool = False,
 ) -> Iterator[TrainingSample]:
     """Samples of a file: DPR JSON, DPR JSON lines, or SQuAD JSON, told apart by their content,
     as is whether it is gzipped.
 
-    Samples without a positive passage are dropped, as in the original, and counted. With
+    Samples without a positive passage are dropped, as in the original, and counted;
+    ``unanswerable`` keeps those that have negatives, for a reader to learn silence from. With
     ``on_error="skip"`` so are those with an answer that does not stand at its offset.
 
     Raises:
@@ -92,7 +101,7 @@ def read_samples(
             if on_error == "raise":
                 raise sample
             counts.misplaced += 1
-        elif sample.positives:
+        elif sample.positives or (unanswerable and sample.best_negatives):
             counts.read += 1
             yield sample
         else:
@@ -100,27 +109,43 @@ def read_samples(
 
 
 def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:
-    if not path.is_file():
-        raise InputError("no such file; give a DPR training JSON or a SQuAD JSON", source=str(path))
-    if _has_lines(path):
+    check_file(path)
+    if has_lines(path):
         yield from _read_lines(path)
         return
-    with open_bytes(path) as stream:
-        data = _load(decode_text(stream.read(), str(path)), path, None)
-    if isinstance(data, dict) and isinstance(data.get("data"), list):
-        yield from _squad(data["data"], path)
-    elif isinstance(data, list):
+    data = load_whole(path)
+    if isinstance(data, list):
         for number, record in enumerate(data, 1):
-            yield _dpr_sample(record, path, f"record {number}")
-    else:
-        raise InputError(
-            "neither a DPR training JSON (a list of samples with 'question' and 'positive_ctxs', "
-            "or one such sample a line) nor a SQuAD JSON (an object with a list under 'data')",
-            source=str(path),
-        )
+            yield sample_from_json(record, path, f"record {number}")
+        return
+    for _, _, found in squad_samples(squad_articles(data, path), path):
+        if isinstance(found, InputError) and not isinstance(found, MisplacedError):
+            raise found
+        yield found
 
 
-def _has_lines(path: Path) -> bool:
+def check_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError("no such file; give a DPR training JSON or a SQuAD JSON", source=str(path))
+
+
+def load_whole(path: Path) -> Any:
+    with open_bytes(path) as stream:
+        return load_json(decode_text(stream.read(), str(path)), path, None)
+
+
+def squad_articles(data: Any, path: Path) -> list[Any]:
+    if isinstance(data, dict) and isinstance(data.get("data"), list):
+        articles: list[Any] = data["data"]
+        return articles
+    raise InputError(
+        "neither a DPR training JSON (a list of samples with 'question' and 'positive_ctxs', "
+        "or one such sample a line) nor a SQuAD JSON (an object with a list under 'data')",
+        source=str(path),
+    )
+
+
+def has_lines(path: Path) -> bool:
     """Whether the first line is a sample of its own."""
     with open_bytes(path) as stream:
         first = next(filter(bytes.strip, LineDecoder(path).raw_lines(stream)), b"").lstrip()
@@ -139,10 +164,10 @@ def _read_lines(path: Path) -> Iterator[TrainingSample]:
         for raw in decode.raw_lines(stream):
             line, number = decode(raw), decode.number
             if line.strip():
-                yield _dpr_sample(_load(line, path, number), path, f"line {number}")
+                yield sample_from_json(load_json(line, path, number), path, f"line {number}")
 
 
-def _load(text: str, path: Path, line: int | None) -> Any:
+def load_json(text: str, path: Path, line: int | None) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -151,9 +176,11 @@ def _load(text: str, path: Path, line: int | None) -> Any:
             source=str(path),
             line=line or error.lineno,
         ) from error
+    except (ValueError, RecursionError) as error:  # a number too long, lists too deep
+        raise InputError(f"not read as JSON: {error}", source=str(path), line=line) from error
 
 
-def _dpr_sample(record: Any, path: Path, where: str) -> TrainingSample:
+def sample_from_json(record: Any, path: Path, where: str) -> TrainingSample:
     source = f"{path}, {where}"
     if not isinstance(record, Mapping) or not isinstance(record.get("question"), str):
         raise InputError(
@@ -221,7 +248,7 @@ def _answer_spans(given: Any, text: str, source: str) -> tuple[tuple[int, int], 
             )
         start, end = span
         if not 0 <= start < end <= len(text):
-            raise InputError(
+            raise MisplacedError(
                 f"answer span {start}–{end} lies outside its passage of {len(text)} characters",
                 source=source,
             )
@@ -229,31 +256,51 @@ def _answer_spans(given: Any, text: str, source: str) -> tuple[tuple[int, int], 
     return tuple(spans)
 
 
-def _squad(articles: list[Any], path: Path) -> Iterator[TrainingSample | InputError]:
-    """One sample a question; other paragraphs are left to the batch as negatives. A question
-    whose answer does not stand where it should gives the error, for the caller to judge."""
-    for article in articles:
-        try:
-            title = str(article.get("title", "")).replace("_", " ")
-            for paragraph in article["paragraphs"]:
-                text = paragraph["context"]
-                for qa in paragraph["qas"]:
-                    if not isinstance(text, str) or not isinstance(qa["question"], str):
-                        raise TypeError("a context or question that is no string")
-                    yield _squad_sample(qa, text, title, path)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"not SQuAD's layout: {error!r}", source=str(path)) from error
+def squad_samples(
+    articles: list[Any], path: Path
+) -> Iterator[tuple[str, bool, TrainingSample | InputError]]:
+    """One sample a question, or the error in its place; other paragraphs are left to the batch as
+    negatives. Gives the place, and whether the question is said to be unanswerable."""
+    for at, article in enumerate(articles):
+        for where, paragraph in _members(article, "paragraphs", f"data[{at}]"):
+            for place, qa in _members(paragraph, "qas", where):
+                found: TrainingSample | InputError
+                try:
+                    if isinstance(qa, KeyError | TypeError):
+                        raise qa
+                    title = str(article.get("title", "")).replace("_", " ")
+                    found = _squad_sample(qa, paragraph["context"], title, path)
+                except MisplacedError as error:
+                    found = error
+                except (KeyError, TypeError, AttributeError) as error:
+                    found = InputError(f"not SQuAD's layout: {error!r}", source=str(path))
+                impossible = isinstance(qa, Mapping) and bool(qa.get("is_impossible"))
+                yield place, impossible, found
 
 
-def _squad_sample(
-    qa: Mapping[str, Any], text: str, title: str, path: Path
-) -> TrainingSample | InputError:
+def _members(value: Any, key: str, place: str) -> Iterator[tuple[str, Any]]:
+    """The members of a list under a key, with their places; the error where there is none."""
+    if isinstance(value, KeyError | TypeError):
+        yield place, value
+    elif not isinstance(value, Mapping):
+        yield place, TypeError(f"expected an object, found {str(value)[:40]!r}")
+    elif key not in value:
+        yield place, KeyError(key)
+    elif not isinstance(value[key], list):
+        yield place, TypeError(f"{key!r} is not a list")
+    else:
+        yield from ((f"{place}.{key}[{at}]", one) for at, one in enumerate(value[key]))
+
+
+def _squad_sample(qa: Mapping[str, Any], text: Any, title: str, path: Path) -> TrainingSample:
+    if not isinstance(text, str) or not isinstance(qa["question"], str):
+        raise TypeError("a context or question that is no string")
     spans = []
     for answer in qa.get("answers", ()):
         start = answer["answer_start"]
         end = start + len(answer["text"])
         if text[start:end] != answer["text"]:
-            return InputError(
+            raise MisplacedError(
                 f"question {qa.get('id')!r}: the answer {answer['text']!r} does not stand at "
                 f"character {start}, where {text[start:end]!r} does",
                 source=str(path),

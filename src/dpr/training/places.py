@@ -1,0 +1,126 @@
+"""Training samples with their places: all that a file holds, what is malformed included.
+
+Takes the files that ``read_samples`` takes; gives samples and errors in the order of the file, each
+with the line or record it stands in. Knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpr.corpus.lines import LineDecoder, UnreadableError, open_bytes
+from dpr.errors import InputError
+from dpr.questions.files import read_records
+from dpr.training.samples import (
+    TrainingSample,
+    check_file,
+    has_lines,
+    load_json,
+    load_whole,
+    sample_from_json,
+    squad_articles,
+    squad_samples,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What stands at one place of a file: a sample, or the error that says why there is none.
+
+    Attributes:
+        place: ``line 3``, ``record 3, line 41`` or ``data[0].paragraphs[2].qas[1]``.
+        sample: also one without positive passages; None where there is an error.
+        error: an ``UnreadableError`` where nothing after it could be read.
+        record: the JSON object that the sample was read from; None in SQuAD JSON.
+        unanswerable: SQuAD 2.0 says that the question has no answer.
+    """
+
+    place: str
+    sample: TrainingSample | None
+    error: InputError | None = None
+    record: Mapping[str, Any] | None = None
+    unanswerable: bool = False
+
+
+def read_placed(path: str | Path) -> Iterator[Placed]:
+    """All that a file of samples holds, in its order, with the place of each.
+
+    What is malformed is given as an error in its place, and reading goes on after it: in JSON lines
+    and SQuAD JSON always, in a list as long as the file is JSON. Lists and lines are streamed.
+
+    Raises:
+        InputError: there is no such file, or it is none of the formats of ``read_samples``.
+    """
+    path = Path(path)
+    check_file(path)
+    if has_lines(path):
+        yield from _placed_lines(path)
+        return
+    with open_bytes(path) as stream:
+        is_list = stream.peek(4096).lstrip()[:1] == b"["
+    if is_list:
+        yield from _placed_list(path)
+        return
+    try:
+        articles = squad_articles(load_whole(path), path)
+    except InputError:
+        # Perhaps they are lines, and the first is malformed.
+        if not any(one.sample and one.sample.positives for one in _placed_lines(path)):
+            raise
+        yield from _placed_lines(path)
+        return
+    for place, unanswerable, found in squad_samples(articles, path):
+        if isinstance(found, InputError):
+            yield Placed(place, None, found)
+        else:
+            yield Placed(place, found, unanswerable=unanswerable)
+
+
+def _placed_lines(path: Path) -> Iterator[Placed]:
+    decode = LineDecoder(path)
+    with open_bytes(path) as stream:
+        lines = decode.raw_lines(stream)
+        while True:
+            try:
+                raw = next(lines, None)
+            except UnreadableError as error:
+                yield Placed(f"line {decode.number + 1}", None, error)
+                return
+            if raw is None:
+                return
+            try:
+                text = decode(raw)
+                record = load_json(text, path, decode.number) if text.strip() else None
+            except InputError as error:
+                yield Placed(f"line {decode.number}", None, error)
+                continue
+            if text.strip():
+                yield _placed(record, path, f"line {decode.number}")
+
+
+def _placed_list(path: Path) -> Iterator[Placed]:
+    number = 0
+    try:
+        for line, record in read_records(path):
+            number += 1
+            yield _placed(record, path, f"record {number}, line {line}")
+    except InputError as error:
+        try:
+            data = load_whole(path)
+        except InputError:
+            text = f"{error}; nothing after record {number} could be read"
+            yield Placed(f"after record {number}", None, UnreadableError(text))
+            return
+        # It is JSON, and this record no object.
+        for later, record in enumerate(data[number:], number + 1):
+            yield _placed(record, path, f"record {later}")
+
+
+def _placed(record: Any, path: Path, place: str) -> Placed:
+    try:
+        return Placed(place, sample_from_json(record, path, place), record=record)
+    except InputError as error:
+        return Placed(place, None, error)

@@ -1,0 +1,376 @@
+"""The doctor finds what is planted, tells nothing of what is sound, and drops nothing else."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpr.errors import InputError, SettingsError
+from dpr.questions import write_question_set
+from dpr.records import Question, QuestionSet
+from dpr.tokens import DPRQuestionEncoderTokenizer
+from dpr.training.doctor import DoctorSettings, diagnose
+from dpr.training.findings import KINDS
+from dpr.training.samples import read_samples
+
+Record = dict[str, Any]
+HARD = "hard_negative_ctxs"
+RIVERS = "Alva Brenta Cerna Drava Elorn Fulda Garda Havel Isonzo Jalon Kupa Lesum".split()
+SOURCES = (
+    "Arber Bodele Cimone Dufour Eiger Finster Gotthard Hochkar Iseran Jenner Kepler Lauber".split()
+)
+
+
+def text_of(at: int) -> str:
+    return (
+        f"Travellers who follow the {RIVERS[at]} upwards reach a spring below mount {SOURCES[at]}, "
+        f"where shepherds of parish {RIVERS[-at - 1]}ville have kept watch over their many flocks "
+        f"since the winter in which bishop {SOURCES[-at - 1]} built his chapel of chestnut wood. "
+        f"Every {at + 3} years they carry its bell down to the market place and back, singing."
+    )
+
+
+def record(at: int) -> Record:
+    """A sound sample: its negatives are the passages of three others."""
+    negatives = [(at + step) % len(RIVERS) for step in (1, 2, 5)]
+    return {
+        "question": f"Below which mount does the river {RIVERS[at]} have its spring?",
+        "answers": [f"mount {SOURCES[at]}"],
+        "positive_ctxs": [{"title": RIVERS[at], "text": text_of(at), "passage_id": f"p{at}"}],
+        HARD: [{"title": RIVERS[n], "text": text_of(n), "score": "7.5"} for n in negatives],
+        "more": {"kept": [at, 1.5, None]},
+    }
+
+
+def write(path: Path, records: list[Any]) -> Path:
+    lines = (one if isinstance(one, str) else json.dumps(one) for one in records)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def told(path: Path, *, tests: list[Path] | None = None, **options: Any) -> list[tuple[str, ...]]:
+    settings = DoctorSettings(**options) if options else None
+    found = diagnose([path], settings, tests or [], examples=None)
+    findings = [one for kind in found.found for one in kind.examples]
+    assert sum(one.count for one in found.found) == len(findings)
+    return [(one.kind, one.place, one.part) for one in findings]
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    return [record(at) for at in range(len(RIVERS))]
+
+
+def test_nothing_is_told_of_sound_samples(tmp_path: Path, records: list[Record]) -> None:
+    path = write(tmp_path / "a.jsonl", records)
+    held_out = write(tmp_path / "t.jsonl", [record(3) | {"question": "Quite another thing?"}])
+    assert told(path) == []
+    assert [kind for kind, *_ in told(path, tests=[held_out])] == ["passage-in-test"]
+
+
+Plant = Callable[[Record], Any]
+
+
+def negative(**fields: Any) -> Plant:
+    return lambda one: one[HARD][1].update(fields)
+
+
+def positive(**fields: Any) -> Plant:
+    return lambda one: one["positive_ctxs"][0].update(fields)
+
+
+def whole(**fields: Any) -> Plant:
+    return lambda one: one.update(fields)
+
+
+HERE = text_of(4)
+PLANTS: list[tuple[str, str, Plant]] = [
+    ("malformed", "", whole(question=None)),
+    ("malformed", "", whole(answers="x")),
+    ("malformed", "", whole(hard_negative_ctxs=[{"title": "no text"}])),
+    ("malformed", "", negative(score="high")),
+    ("misplaced-answer", "", positive(answer_spans=[[5, 9000]])),
+    ("misplaced-answer", "positive_ctxs[0]", positive(answer_spans=[[0, 10]])),
+    ("empty-question", "", whole(question=" ?")),
+    ("no-positive", "", whole(positive_ctxs=[])),
+    ("empty-text", f"{HARD}[1]", negative(text=" \u200b\n")),
+    ("negative-is-positive", f"{HARD}[1]", negative(text=HERE)),
+    ("negative-is-positive", f"{HARD}[1]", negative(text=f" {HERE.upper()}\n", title="other")),
+    ("negative-near-positive", f"{HARD}[1]", negative(text=f"So it is told: {HERE} And so on.")),
+    ("negative-near-positive", f"{HARD}[1]", negative(text=f"{text_of(9)} {HERE} {text_of(8)}")),
+    (
+        "negative-resembles-positive",
+        f"{HARD}[1]",
+        negative(text=HERE.replace(SOURCES[4], "Olymp")),
+    ),
+    (
+        "answer-in-negative",
+        f"{HARD}[1]",
+        negative(text="The river Elorn has its spring below Mount Eiger, as all maps say."),
+    ),
+    (
+        "answer-suspected",
+        f"{HARD}[1]",
+        negative(text="Many a painter has come to see how Mount Eiger glows at dusk in June."),
+    ),
+    ("positive-without-answer", "positive_ctxs[0]", whole(answers=["the moon"])),
+    ("blank-answer", "", whole(answers=["mount Eiger", " . "])),
+    ("short-passage", f"{HARD}[1]", negative(text="See also: rivers")),
+    ("long-passage", f"{HARD}[1]", negative(text=" ".join(f"word{n}" for n in range(300)))),
+    (
+        "not-letters",
+        f"{HARD}[1]",
+        negative(text="1904 | 1,302 | 77.5 % | 12 | 1905 | 88,113 | x y z"),
+    ),
+    ("broken-characters", f"{HARD}[1]", negative(text="A long way to the old cafÃ© of the town")),
+    (
+        "broken-characters",
+        f"{HARD}[1]",
+        negative(text="A long way to the old caf\ufffd of the town"),
+    ),
+    (
+        "broken-characters",
+        f"{HARD}[1]",
+        negative(text="It isnâ€™t far to the old part of the town"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "part", "plant"), PLANTS)
+def test_what_is_planted_is_found_and_nothing_else(
+    tmp_path: Path, records: list[Record], kind: str, part: str, plant: Plant
+) -> None:
+    records = copy.deepcopy(records)
+    plant(records[4])
+    path = write(tmp_path / "a.jsonl", records)
+    assert told(path) == [(kind, "line 5", part)]
+    # The copy without it: only what is faulty is gone, and nothing faulty is left.
+    cleaned = tmp_path / "clean.jsonl"
+    found = diagnose([path], clean=cleaned)
+    assert bool(found.faults) == KINDS[kind].fault
+    left = [json.loads(line) for line in cleaned.read_text(encoding="utf-8").splitlines()]
+    if not KINDS[kind].fault:
+        assert left == records
+    elif part.startswith(HARD):
+        del records[4][HARD][1]
+        assert left == records
+    else:
+        assert left == records[:4] + records[5:]
+    assert diagnose([cleaned]).faults == 0
+    assert found.cleaned is not None
+    assert found.cleaned.samples == len(left) == len(list(read_samples(cleaned)))
+    assert found.cleaned.samples_dropped == len(records) - len(left)
+    assert found.cleaned.negatives_dropped == (KINDS[kind].fault and part.startswith(HARD))
+
+
+def test_each_kind_but_few_is_planted_here() -> None:
+    between = {
+        "unreadable", "negative-is-positive-elsewhere", "leaked-question", "question-in-test",
+        "passage-in-test", "repeated-question", "other-answers", "unanswerable", "long-question",
+    }  # fmt: skip
+    assert {kind for kind, *_ in PLANTS} | between == set(KINDS)
+
+
+def test_an_empty_positive_is_dropped_and_the_sample_with_the_last(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    records[2]["positive_ctxs"].append({"text": ""})
+    records[3]["positive_ctxs"] = [{"text": ""}]
+    cleaned = tmp_path / "clean.jsonl"
+    found = diagnose([write(tmp_path / "a.jsonl", records)], clean=cleaned)
+    assert found.count("empty-text") == 2
+    left = [json.loads(line) for line in cleaned.read_text(encoding="utf-8").splitlines()]
+    assert len(left) == len(records) - 1
+    assert [len(one["positive_ctxs"]) for one in left] == [1] * len(left)
+
+
+def test_the_same_question_in_several_samples(tmp_path: Path, records: list[Record]) -> None:
+    again = record(0) | {"question": records[0]["question"].upper()}
+    other = record(7) | {"question": records[1]["question"], HARD: [], "answers": [SOURCES[7]]}
+    path = write(tmp_path / "a.jsonl", [*records, again, other])
+    last = len(records)
+    assert told(path) == [
+        ("repeated-question", f"line {last + 1}", ""),
+        ("other-answers", f"line {last + 2}", ""),
+    ]
+    # The other's positive is a negative of the same question in line 2 now.
+    records[1][HARD][2] = {"title": "", "text": text_of(7).lower()}
+    path = write(tmp_path / "a.jsonl", [*records, again, other])
+    assert ("negative-is-positive-elsewhere", "line 2", f"{HARD}[2]") in told(path)
+
+
+def leak(question: str, at: int = 0, **fields: Any) -> Record:
+    return record(at) | {"question": question} | fields
+
+
+@pytest.mark.parametrize(
+    ("held_out", "kind"),
+    [
+        (leak("below which mount does the river ALVA have its spring"), "leaked-question"),
+        (leak("Below which mount does the river Avla have its spring?"), "leaked-question"),
+        (leak("So below which mount does the river Alva have its spring?"), "leaked-question"),
+        (leak("The river Alva has its spring below which mount?"), "leaked-question"),
+        (leak("Below which mount does the river Brenta have its spring?", 1), "line 2"),
+        (leak("Below which mount does the river Drawa have its spring, 3?", 3), None),
+        (leak("Below which mount does the river Alva have its spring?", 6), "question-in-test"),
+        (
+            leak("Below which mount does the river Alva have its spring", answers=[]),
+            "leaked-question",
+        ),
+        (
+            leak("So below which mount does the river Alva have its spring", 6, answers=[]),
+            "question-in-test",
+        ),
+        (leak("What is the capital of France?", 6), None),
+    ],
+)
+def test_questions_of_the_test(
+    tmp_path: Path, records: list[Record], held_out: Record, kind: str | None
+) -> None:
+    path = write(tmp_path / "a.jsonl", records)
+    test = write(tmp_path / "t.jsonl", [held_out])
+    found = [one for one in told(path, tests=[test]) if one[0] != "passage-in-test"]
+    if kind == "line 2":
+        assert found == [("leaked-question", "line 2", "")]
+    else:
+        assert found == ([] if kind is None else [(kind, "line 1", "")])
+
+
+def test_a_question_that_depends_on_its_passage_is_no_leak(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    generic = [record(at) | {"question": "Where is the spring?", HARD: []} for at in (0, 1)]
+    test = write(
+        tmp_path / "t.jsonl", [record(2) | generic[0] | {"positive_ctxs": [{"text": "x"}]}]
+    )
+    found = told(write(tmp_path / "a.jsonl", [*records, *generic]), tests=[test])
+    kinds = {kind for kind, *_ in found}
+    assert "question-in-test" in kinds and "leaked-question" not in kinds
+
+
+def test_tests_of_other_formats(tmp_path: Path, records: list[Record]) -> None:
+    path = write(tmp_path / "a.jsonl", records)
+    question = Question("q1", records[5]["question"], tuple(records[5]["answers"]))
+    table = tmp_path / "qa.tsv"
+    write_question_set(table, QuestionSet("qa", (question,)), "dpr-qa")
+    lines = tmp_path / "qa.jsonl"
+    write_question_set(lines, QuestionSet("qa", (question,)), "jsonl")
+    folder = tmp_path / "beir"
+    write_question_set(folder, QuestionSet("b", (question,), {"q1": {"d": 1}}), "beir")
+    corpus = {"_id": "d", "title": "", "text": text_of(5)}
+    (folder / "corpus.jsonl").write_text(json.dumps(corpus) + "\n", encoding="utf-8")
+    leaked = ("leaked-question", "line 6", "")
+    assert told(path, tests=[table]) == told(path, tests=[lines]) == [leaked]
+    assert told(path, tests=[folder]) == [leaked, ("passage-in-test", "line 6", "positive_ctxs[0]")]
+
+
+def test_near_copies_of_test_passages(tmp_path: Path, records: list[Record]) -> None:
+    test = record(6) | {"question": "Another?"}
+    test["positive_ctxs"][0]["text"] = f"Indeed. {text_of(6)}"
+    path, other = write(tmp_path / "a.jsonl", records), write(tmp_path / "t.jsonl", [test])
+    assert told(path, tests=[other]) == [("passage-in-test", "line 7", "positive_ctxs[0]")]
+    assert told(path, tests=[other], near=1.0) == []
+
+
+def test_the_strict_rule(tmp_path: Path, records: list[Record]) -> None:
+    records[4]["answers"] = ["two"]
+    records[4]["positive_ctxs"][0]["text"] += " Two of them."
+    records[4][HARD][0]["text"] += " Two of them."
+    path = write(tmp_path / "a.jsonl", records)
+    assert told(path) == [("answer-suspected", "line 5", f"{HARD}[0]")]
+    assert told(path, strict=True) == [("answer-in-negative", "line 5", f"{HARD}[0]")]
+
+
+def test_token_lengths(tmp_path: Path, records: list[Record], tiny_model: Path) -> None:
+    tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(tiny_model / "encoder")
+    path = write(tmp_path / "a.jsonl", records)
+    texts = [text_of(0), RIVERS[0]]
+    count = 3 + sum(len(tokenizer.tokenize(text)) for text in texts)
+    question = 2 + len(tokenizer.tokenize(records[0]["question"]))
+    for more, cut in ((0, 0), (-1, 1)):
+        settings = DoctorSettings(passage_length=count + more, question_length=question + more)
+        one = write(tmp_path / "one.jsonl", [records[0] | {HARD: []}])
+        found = diagnose([one], settings, tokenizer=tokenizer)
+        assert found.count("long-passage") == found.count("long-question") == cut
+        assert found.lengths is not None
+        assert (found.lengths.passages_cut, found.lengths.passages) == (cut, 1)
+        assert (found.lengths.questions_cut, found.lengths.questions) == (cut, 1)
+    whole = diagnose([path], DoctorSettings(passage_length=512), tokenizer=tokenizer)
+    assert whole.lengths is not None and whole.lengths.passages == 4 * len(records)
+
+
+def test_squad_files_and_their_copy(tmp_path: Path) -> None:
+    text = text_of(1)
+    start = text.index("mount")
+    answer = {"text": "mount Bodele", "answer_start": start}
+    qas = [
+        {"id": "1", "question": "Below which mount?", "answers": [answer]},
+        {"id": "2", "question": "What else?", "answers": [answer | {"answer_start": 3}]},
+        {"id": "3", "question": "And what?", "answers": [], "is_impossible": True},
+    ]
+    path = tmp_path / "squad.json"
+    data = {"data": [{"title": "B", "paragraphs": [{"context": text, "qas": qas}]}]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert told(path) == [
+        ("misplaced-answer", "data[0].paragraphs[0].qas[1]", ""),
+        ("unanswerable", "data[0].paragraphs[0].qas[2]", ""),
+    ]
+    found = diagnose([path], clean=tmp_path / "c.jsonl")
+    assert found.cleaned is not None and found.cleaned.samples_dropped == 2
+    assert list(read_samples(tmp_path / "c.jsonl")) == list(read_samples(path, None, "skip"))
+
+
+def test_files_that_cannot_be_read_to_their_end(tmp_path: Path, records: list[Record]) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(records)[:-100], encoding="utf-8")
+    found = diagnose([path])
+    assert (found.samples, found.count("unreadable")) == (len(records) - 1, 1)
+    with pytest.raises(InputError, match=r"no copy is written: .*a\.json"):
+        diagnose([path], clean=tmp_path / "c.jsonl")
+    assert not (tmp_path / "c.jsonl").exists()
+
+
+def test_a_copy_never_takes_the_place_of_its_file(tmp_path: Path, records: list[Record]) -> None:
+    path = write(tmp_path / "a.jsonl", records)
+    with pytest.raises(InputError, match="one of the files to look at"):
+        diagnose([path], clean=tmp_path / "." / "a.jsonl")
+    assert len(path.read_text(encoding="utf-8").splitlines()) == len(records)
+
+
+def test_zipped_lists_and_halves_of_surrogate_pairs(tmp_path: Path, records: list[Record]) -> None:
+    records[0]["positive_ctxs"][0]["title"] = "half a pair: \ud83d"
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(records).encode()))
+    assert diagnose([path], clean=tmp_path / "c.jsonl").faults == 0
+    lines = (tmp_path / "c.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == records
+
+
+def test_examples_are_the_first_and_counts_go_on(tmp_path: Path, records: list[Record]) -> None:
+    for one in records:
+        one[HARD][0]["text"] = ""
+    found = diagnose([write(tmp_path / "a.jsonl", records)], examples=2)
+    (kind,) = found.found
+    assert (kind.count, len(kind.examples), found.faults) == (len(records), 2, len(records))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"near": 0.4}, {"near": 1.1}, {"common": -0.1}, {"short_words": -1}, {"passage_length": 7}],
+)
+def test_settings_outside_what_is_allowed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        DoctorSettings(**wrong)
+
+
+def test_no_file_at_all(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file"):
+        diagnose([])
+    with pytest.raises(InputError, match="no such file"):
+        diagnose([tmp_path / "absent"])
