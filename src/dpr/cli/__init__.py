@@ -16,6 +16,7 @@ from dpr.cli.ask import ask
 from dpr.cli.compact import compact
 from dpr.cli.convert import convert
 from dpr.cli.demo import demo
+from dpr.cli.doctor import doctor
 from dpr.cli.evaluate import evaluate
 from dpr.cli.export import export
 from dpr.cli.import_ import import_vectors
@@ -85,6 +86,7 @@ app.command(rich_help_panel="How good it is")(report)
 app.add_typer(train, name="train", rich_help_panel="Models")
 app.command(rich_help_panel="Models")(mine)
 app.command(rich_help_panel="Models")(pairs)
+app.command(rich_help_panel="Models")(doctor)
 app.command(rich_help_panel="Models")(convert)
 app.command(rich_help_panel="Looking after them")(tune)
 app.command(rich_help_panel="Looking after them")(info)
