@@ -35,6 +35,7 @@ ORDER = (
     ("search",),
     ("encoding",),
     ("reading",),
+    ("confidence",),
     ("training",),
     ("shipped",),
     ("interchange",),
@@ -85,6 +86,7 @@ DEPENDENCIES = {
     "typer",
 }
 EXTRAS = {
+    "accelerate",
     "docx",
     "faiss",
     "ir_measures",

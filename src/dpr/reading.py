@@ -1,35 +1,48 @@
 """Hits to answers: the reader over the passages found (Karpukhin et al. 2020, §6.1).
 
 How an answer's score is made. The reader gives each passage a relevance logit r and each span
-start and end probabilities; the retriever gives each passage a score s. Passages read for one
-question share one posterior
+start and end probabilities; the retriever gives each passage a score s and a place n among the
+hits, from 1. Passages read for one question share one posterior
 
-    P(passage) = softmax over the passages of (relevance_weight · r + retrieval_weight · s)
+    P(passage) = softmax over the passages of
+                 (relevance_weight · r + retrieval_weight · s - rank_weight · log n)
 
 and a span of a passage has P(span | passage) = P(start) · P(end), each a softmax over the tokens of
 the passage's text. A passage that is read in several windows has the relevance of its most relevant
 one, and P(span | passage) is the mean over its windows, weighted by the softmax of their relevance:
 what stands in the overlap of two counts once. An answer's score is Σ P(passage) · P(span | passage)
-over all the passages that give the same answer (compared as SQuAD compares answers): a number
-between 0 and 1. Where even the best answer stays under ``no_answer_below``, there is no answer.
+over all the passages that give the same answer (compared as SQuAD compares answers), brought by
+Platt's map to the probability that the answer is right:
+
+    score = 1 / (1 + exp(-(confidence_slope · log(Σ / (1 - Σ)) + confidence_offset)))
+
+which with slope 1 and offset 0 is Σ itself. ``dpr.confidence`` chooses these numbers on questions
+whose answers are known. Where even the best answer stays under ``no_answer_below``, there is no
+answer.
 
 Takes questions and hits, gives answers with character offsets. Knows nothing of collections.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from dpr.errors import SettingsError
+from dpr.encoding import tokenizer_fingerprint
+from dpr.errors import CorruptionError, SettingsError
 from dpr.evaluation.answers import normalize_answer
+from dpr.evaluation.platt import logit, sigmoid
+from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRReader, pack
 from dpr.records import Answer, Hit
 from dpr.settings import load_settings
@@ -38,6 +51,7 @@ from dpr.tokens.batching import token_batches
 from dpr.tokens.spans import best_spans
 
 SETTINGS_NAME = "reading.json"
+KEY = "reading"
 Array = npt.NDArray[np.float64]
 
 
@@ -50,7 +64,8 @@ class ReadingSettings:
         answers: answers given for a question, at most.
         max_answer_tokens: longest span, in tokens.
         spans_per_passage: spans of a passage that compete.
-        relevance_weight, retrieval_weight: see the module.
+        relevance_weight, retrieval_weight, rank_weight: see the module.
+        confidence_slope, confidence_offset: likewise.
         no_answer_below: an answer with a lower score is not given.
         max_length: tokens read at once, the question included; longer passages are read in
             windows that overlap by ``stride`` tokens.
@@ -67,6 +82,9 @@ class ReadingSettings:
     max_length: int = 350
     stride: int = 128
     batch_tokens: int = 2048
+    rank_weight: float = 0.0
+    confidence_slope: float = 1.0
+    confidence_offset: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("passages", "answers", "max_answer_tokens", "spans_per_passage", "max_length"):
@@ -76,6 +94,38 @@ class ReadingSettings:
             raise SettingsError(
                 f"no_answer_below={self.no_answer_below}; give a share between 0 and 1"
             )
+        if not 0 < self.confidence_slope < np.inf:  # or a better answer would have a lower score
+            raise SettingsError(
+                f"confidence_slope={self.confidence_slope}; give a finite number above 0"
+            )
+        if not np.isfinite(self.confidence_offset):
+            raise SettingsError(f"confidence_offset={self.confidence_offset}; give a finite number")
+
+    @classmethod
+    def kept(cls, search: Mapping[str, Any], reader: Callable[[], str]) -> ReadingSettings | None:
+        """What a collection keeps for a reader; None where it keeps nothing, or for another one.
+
+        Args:
+            search: of the collection's manifest.
+            reader: gives the reader's fingerprint.
+
+        Raises:
+            CorruptionError: it is nothing that ``to_keep`` gave.
+        """
+        value = search.get(KEY)
+        if value is None:
+            return None
+        try:
+            return cls(**value["settings"]) if value["reader"] == reader() else None
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptionError(
+                f"the collection keeps reading settings that make no sense ({error!r}): {value}; "
+                "use the release that made it, or run `dpr calibrate` on it again"
+            ) from error
+
+    def to_keep(self, search: Mapping[str, Any], reader: str, questions: str) -> dict[str, Any]:
+        """What the manifest is to keep, with the reader's fingerprint and what it was chosen on."""
+        return {**search, KEY: {"reader": reader, "questions": questions, "settings": asdict(self)}}
 
     def within(self, positions: int) -> ReadingSettings:
         """The same for a model that has only so many positions."""
@@ -140,6 +190,18 @@ class Reader:
         model = DPRReader.from_pretrained(place, dtype=torch.float32)
         model.prepare_for_inference(bulk=True)
         return cls(model, DPRReaderTokenizer.from_pretrained(place), settings)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights and tokenizer: equal fingerprints, equal readings under the same
+        settings."""
+        config = self.model.config
+        parts = {
+            "weights": weights_fingerprint(self.model.state_dict()),
+            "config": [config.hidden_act, config.num_attention_heads, config.layer_norm_eps],
+            "tokenizer": tokenizer_fingerprint(self.tokenizer),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def read(
         self, questions: Sequence[str], titles: Sequence[str], texts: Sequence[str]
@@ -230,8 +292,8 @@ class Reader:
 def combine(
     readings: Sequence[tuple[Hit, Reading]], settings: ReadingSettings
 ) -> tuple[Answer, ...]:
-    """The answers to one question from the readings of its hits, best first: the same answer is
-    added up over passages; see the module for the rule."""
+    """The answers to one question from the readings of its hits, both best first: the same answer
+    is added up over passages; see the module for the rule."""
     if not readings:
         return ()
     windows: dict[str, list[int]] = defaultdict(list)
@@ -242,7 +304,8 @@ def combine(
         [
             relevance[of_one].max()
             + settings.retrieval_weight * retrieval_score(readings[of_one[0]][0])
-            for of_one in windows.values()
+            - settings.rank_weight * np.log(place)
+            for place, of_one in enumerate(windows.values(), 1)
         ]
     )
     posterior = np.empty(len(readings))
@@ -261,9 +324,23 @@ def combine(
             groups[key].append((share, _answer(hit, reading, span, text)))
     answers = [_together(group) for group in groups.values()]
     answers.sort(key=lambda answer: (-answer.score, answer.passage_id, answer.start))
+    best = answers[: settings.answers]
+    scores = confidence([answer.score for answer in best], settings).tolist()
     return tuple(
-        answer for answer in answers[: settings.answers] if answer.score >= settings.no_answer_below
+        replace(answer, score=score)
+        for answer, score in zip(best, scores, strict=True)
+        if score >= settings.no_answer_below
     )
+
+
+def confidence(shares: npt.ArrayLike, settings: ReadingSettings) -> Array:
+    """Shares of the posterior as probabilities of being right; see the module. None is 0, as there
+    is nothing to be sure of."""
+    given = np.asarray(shares, np.float64)
+    slope, offset = settings.confidence_slope, settings.confidence_offset
+    if (slope, offset) == (1.0, 0.0):
+        return given
+    return np.where(given > 0, sigmoid(slope * logit(given) + offset), 0.0)
 
 
 def retrieval_score(hit: Hit) -> float:

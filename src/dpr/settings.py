@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 
 
 def save_settings(settings: DataclassInstance, path: Path) -> None:
-    """Writes the settings as JSON, a field a line."""
+    """Writes the settings as JSON, a field a line; the file is whole, or as it was before."""
     text = json.dumps(dataclasses.asdict(settings), indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_settings(kind: type[Settings], path: Path) -> Settings | None:

@@ -79,3 +79,10 @@ def find_reader(place: str) -> str:
         return find_models(place).reader or place
     except CheckpointError:
         return place  # a hub id, or none: loading it says
+
+
+def is_shipped(place: str) -> bool:
+    """Whether a folder belongs to a model that the project ships, so that nothing is to be written
+    there."""
+    folder = Path(place).resolve()
+    return any(folder.is_relative_to(one.resolve()) for one in _PLACES)

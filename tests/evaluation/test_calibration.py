@@ -7,9 +7,17 @@ import random
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_auc_score
 
 from dpr.errors import InputError, SettingsError
-from dpr.evaluation.calibration import calibration_error, coverage_curve, reliability
+from dpr.evaluation.calibration import (
+    accuracy_at,
+    auroc,
+    calibration_error,
+    coverage_curve,
+    reliability,
+    risk_area,
+)
 from dpr.evaluation.records import Bin
 
 
@@ -114,6 +122,45 @@ def test_few_steps_are_all_kept_however_uneven() -> None:
     assert len(kept) <= 20
 
 
+def test_right_above_wrong_equals_scikit_learn() -> None:
+    for seed in range(50):
+        given, right = random_answers(seed)
+        if 0 < sum(right) < len(right):
+            assert auroc(given, right) == pytest.approx(roc_auc_score(right, given))
+    assert auroc([0.1, 0.9], [0, 1]) == 1.0
+    assert auroc([0.5, 0.5], [0, 1]) == 0.5
+
+
+def expected_order(given: list[float], right: list[int], draws: int = 4000) -> list[float]:
+    """Correctness of the surest, of the second surest and so on; equals in random order."""
+    rng = random.Random(0)
+    total = np.zeros(len(given))
+    for _ in range(draws):
+        order = sorted(range(len(given)), key=lambda i: (-given[i], rng.random()))
+        total += np.array([right[i] for i in order])
+    return (total / draws).tolist()
+
+
+def test_equally_sure_answers_count_as_in_random_order() -> None:
+    given, right = [0.9, 0.5, 0.5, 0.5, 0.2], [1, 1, 0, 0, 1]
+    order = expected_order(given, right)
+    risks = [1 - sum(order[:n]) / n for n in range(1, 6)]
+    assert risk_area(given, right) == pytest.approx(sum(risks) / 5, abs=0.02)
+    assert accuracy_at(given, right, 0.4) == pytest.approx(sum(order[:2]) / 2, abs=0.02)
+    assert accuracy_at(given, right, 1.0) == pytest.approx(0.6)
+    assert accuracy_at(given, right, 0.01) == 1.0  # one answer at least
+
+
+def test_risk_is_least_where_right_answers_come_first() -> None:
+    right = [1] * 5 + [0] * 5
+    falling = [1 - n / 10 for n in range(10)]
+    # 0 for the first five, then 1/6, 2/7, ... 5/10
+    best = sum(n / (n + 5) for n in range(1, 6)) / 10
+    assert risk_area(falling, right) == pytest.approx(best)
+    assert risk_area(falling[::-1], right) > best
+    assert risk_area([0.5] * 10, right) == pytest.approx(0.5)
+
+
 def test_no_answers() -> None:
     assert reliability([], []) == ()
     assert calibration_error([]) == 0.0
@@ -133,3 +180,9 @@ def test_what_is_no_confidence_or_setting() -> None:
         reliability([0.5], [1], bins=0)
     with pytest.raises(SettingsError, match="points=1; give at least 2"):
         coverage_curve([0.5], [1], points=1)
+    with pytest.raises(InputError, match="2 of 2 answers are right"):
+        auroc([0.5, 0.5], [1, 1])
+    with pytest.raises(InputError, match="there are no answers"):
+        risk_area([], [])
+    with pytest.raises(SettingsError, match=r"share=0\.0; give a share above 0"):
+        accuracy_at([0.5], [1], 0.0)

@@ -13,6 +13,7 @@ import typer
 
 from dpr.cli.add import add
 from dpr.cli.ask import ask
+from dpr.cli.calibrate import calibrate
 from dpr.cli.compact import compact
 from dpr.cli.convert import convert
 from dpr.cli.demo import demo
@@ -89,6 +90,7 @@ app.command(rich_help_panel="Models")(pairs)
 app.command(rich_help_panel="Models")(doctor)
 app.command(rich_help_panel="Models")(convert)
 app.command(rich_help_panel="Looking after them")(tune)
+app.command(rich_help_panel="Looking after them")(calibrate)
 app.command(rich_help_panel="Looking after them")(info)
 app.command(rich_help_panel="Looking after them")(verify)
 app.command(rich_help_panel="Looking after them")(repair)

@@ -1,6 +1,7 @@
 """Can confidences be believed: bins of them, their calibration error, coverage against accuracy.
 
-Takes a confidence and a correctness per answer, gives points to draw. Knows nothing of readers.
+Takes a confidence and a correctness per answer, gives points to draw, and how well the one tells
+the other. Knows nothing of readers.
 """
 
 from __future__ import annotations
@@ -94,6 +95,64 @@ def coverage_curve(
     answered = ends + 1
     shares, accuracies = answered / len(given), hits[ends] / answered
     return tuple(zip(shares.tolist(), accuracies.tolist(), strict=True))
+
+
+def auroc(confidences: Sequence[float], correct: Sequence[float]) -> float:
+    """The probability that a right answer is surer than a wrong one, ties counted half.
+
+    Raises:
+        InputError: as ``reliability``; no right answer, or no wrong one.
+    """
+    given, right = _checked(confidences, correct)
+    rights = float(right.sum())
+    wrongs = len(right) - rights
+    if not rights or not wrongs:
+        raise InputError(
+            f"{rights:g} of {len(right)} answers are right; give right ones and wrong ones"
+        )
+    values, ties = np.unique(given, return_inverse=True)
+    wrong = np.bincount(ties, 1 - right, len(values))
+    below = np.cumsum(wrong) - wrong / 2
+    return float((right * below[ties]).sum() / (rights * wrongs))
+
+
+def accuracy_at(
+    confidences: Sequence[float], correct: Sequence[float], share: float = 0.5
+) -> float:
+    """How many of the surest ``share`` of the answers are right. Where the last of them are as sure
+    as others that are left out, the mean of these counts for each.
+
+    Raises:
+        InputError: as ``reliability``; no answers.
+        SettingsError: a share that is not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise SettingsError(f"share={share}; give a share above 0, 1 at most")
+    ordered = _surest_first(confidences, correct)
+    return float(ordered[: max(1, round(share * len(ordered)))].mean())
+
+
+def risk_area(confidences: Sequence[float], correct: Sequence[float]) -> float:
+    """The area under the curve of risk over coverage (Geifman et al. 2019): the mean, over all
+    shares of the questions that could be answered, the surest first, of how many answers are wrong.
+    The lower the better; without any order it is the share of wrong answers.
+
+    Raises:
+        InputError: as ``reliability``; no answers.
+    """
+    ordered = _surest_first(confidences, correct)
+    risks = 1 - np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
+    return float(risks.mean())
+
+
+def _surest_first(confidences: Sequence[float], correct: Sequence[float]) -> Array:
+    """Correctness, the surest answer first; of equally sure ones the mean for each."""
+    given, right = _checked(confidences, correct)
+    if not len(given):
+        raise InputError("there are no answers; give one or more")
+    values, ties, counts = np.unique(-given, return_inverse=True, return_counts=True)
+    means = np.bincount(ties, right, len(values)) / counts
+    return np.repeat(means, counts)
 
 
 def _checked(confidences: Sequence[float], correct: Sequence[float]) -> tuple[Array, Array]:

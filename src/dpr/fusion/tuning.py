@@ -21,9 +21,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from dpr.errors import InputError, SettingsError
+from dpr.evaluation.folds import deal
 from dpr.evaluation.records import Comparison, Estimate
 from dpr.evaluation.settings import StatisticsSettings
 from dpr.evaluation.statistics import compare, estimate, holm
@@ -104,7 +104,7 @@ def tune(
     grid = list(dict.fromkeys([start or FusionSettings(depth=depth), *grid]))
     judged = _Judged(candidates, judgements)
     own = list(range(len(candidates))) if groups is None else list(groups)
-    fold = _folds(own, folds, seed)
+    fold = deal(own, folds, seed)
     values = np.array(_measured(judged, grid))  # (settings, 2, questions)
     held_out, chosen = np.empty(values.shape[1:]), np.zeros(len(grid), int)
     for number in range(folds):
@@ -226,25 +226,6 @@ def _choice(ndcg: Floats) -> int:
     gain = ndcg[best] - ndcg[0]
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     return best if gain.mean() > error else 0
-
-
-def _folds(groups: Sequence[Hashable], folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """The fold of each question: groups in random order, each to the fold with the fewest."""
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    if not 2 <= folds <= len(numbers):
-        raise SettingsError(
-            f"{folds} folds for {len(numbers)} groups of questions; give at least 2, and no more "
-            "than there are groups"
-        )
-    own = np.array([numbers[group] for group in groups])
-    sizes = np.bincount(own)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    held, fold = np.zeros(folds, int), np.zeros(len(sizes), np.int64)
-    for group in sorted(order.tolist(), key=lambda group: -sizes[group]):  # the largest first
-        fold[group] = held.argmin()
-        held[fold[group]] += sizes[group]
-    dealt: Rows = fold[own]
-    return dealt
 
 
 def _comparisons(

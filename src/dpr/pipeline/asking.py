@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypedDict, Unpack
 
@@ -18,11 +17,10 @@ from dpr.encoding import QuestionEncoder, Vectors, question_text
 from dpr.errors import CollectionError, SettingsError
 from dpr.filters import Filters
 from dpr.pipeline.models import Model, made_with, model_names
-from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
+from dpr.reading import Reader, ReadingSettings
 from dpr.records import Asked, Hit, Question
 from dpr.search.searcher import Searcher
 from dpr.search.settings import Mode, SearchSettings
-from dpr.settings import load_settings
 from dpr.shipped import find_reader
 
 Asking = str | Question | Mapping[str, Any]
@@ -103,7 +101,9 @@ class Pipeline:
                 question encoder is another.
             reader: in place of the model's own reader: a folder (of the reader, or of a model that
                 holds one) or hub id.
-            settings: in place of the reader's own; a mapping replaces only the fields it names.
+            settings: in place of those that the collection keeps for this reader (see
+                ``dpr.pipeline.calibrating``), or else of the reader's own; a mapping replaces only
+                the fields it names.
             search: how to search, in place of what the collection keeps.
             read: False leaves the reader out; such a pipeline searches and does not answer.
 
@@ -113,10 +113,12 @@ class Pipeline:
         """
         names = made_with(os.fspath(folder)) if model is None else model_names(model)
         place = find_reader(os.fspath(reader)) if reader else names.reader
+        collection = Collection.open(os.fspath(folder))
+        kept = collection.manifest.search
         return cls(
-            Collection.open(os.fspath(folder)),
+            collection,
             QuestionEncoder.from_pretrained(names.question),
-            _reader(place, settings) if read and place else None,
+            _reader(place, settings, kept) if read and place else None,
             search,
         )
 
@@ -209,12 +211,16 @@ def open(folder: str | os.PathLike[str], **options: Any) -> Pipeline:
     return Pipeline.open(folder, **options)
 
 
-def _reader(place: str, settings: ReadingSettings | Mapping[str, Any] | None) -> Reader:
-    """A reader with its own settings, others, or its own with some replaced."""
-    if isinstance(settings, Mapping):
-        names = [field.name for field in fields(ReadingSettings)]
-        if unknown := sorted(set(settings) - set(names)):
-            raise SettingsError(f"unknown reading settings {unknown}; allowed: {', '.join(names)}")
-        own = load_settings(ReadingSettings, Path(place) / SETTINGS_NAME) or ReadingSettings()
-        settings = replace(own, **settings)
-    return Reader.from_pretrained(place, settings)
+def _reader(
+    place: str, settings: ReadingSettings | Mapping[str, Any] | None, search: Mapping[str, Any]
+) -> Reader:
+    """A reader with the collection's settings for it, its own, others, or with some replaced."""
+    if isinstance(settings, ReadingSettings):
+        return Reader.from_pretrained(place, settings)
+    names = [field.name for field in fields(ReadingSettings)]
+    if unknown := sorted(set(settings or {}) - set(names)):
+        raise SettingsError(f"unknown reading settings {unknown}; allowed: {', '.join(names)}")
+    reader = Reader.from_pretrained(place)
+    kept = ReadingSettings.kept(search, lambda: reader.fingerprint)
+    chosen = replace(kept or reader.settings, **(settings or {}))
+    return Reader(reader.model, reader.tokenizer, chosen)
