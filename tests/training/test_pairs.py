@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -122,7 +123,7 @@ def test_rows_of_one_title_are_one_document() -> None:
 def test_a_long_document_is_looked_at_in_portions() -> None:
     taken = 0
 
-    def passages():  # type: ignore[no-untyped-def]
+    def passages() -> Iterator[Passage]:
         nonlocal taken
         for n in range(5000):
             taken += 1

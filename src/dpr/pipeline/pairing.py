@@ -147,7 +147,7 @@ def write_pairs(
             raise InputError(
                 f"none of {counts.passages:,} passages gave a pair of the kinds "
                 f"{settings.kinds!r}; allow shorter questions (fewest_words) or other kinds",
-                source=", ".join(map(os.fspath, documents.sources)),
+                source=", ".join(os.fspath(one) for one in documents.sources),
             )
         # Before the pairs are replaced: never do new ones stand beside the settings of old ones.
         beside.unlink(missing_ok=True)
