@@ -25,6 +25,24 @@ def test_saved_settings_load_back(tmp_path: Path) -> None:
     assert load_settings(Some, tmp_path / "none.json") is None
 
 
+def test_settings_that_cannot_be_written_leave_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    save_settings(Some(5), path)
+
+    def full(self: Path, text: str, encoding: str) -> int:
+        self.write_bytes(text[:3].encode(encoding))
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="no space left"):
+            save_settings(Some(6), path)
+    assert load_settings(Some, path) == Some(5)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

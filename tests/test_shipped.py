@@ -6,7 +6,7 @@ import pytest
 
 from dpr import shipped
 from dpr.errors import CheckpointError
-from dpr.shipped import ModelNames, find_models, find_reader
+from dpr.shipped import ModelNames, find_models, find_reader, is_shipped
 
 
 def folders(root: Path, *names: str) -> Path:
@@ -67,3 +67,15 @@ def test_a_reader_may_be_one_level_down(tmp_path: Path, monkeypatch: pytest.Monk
     assert find_reader("owner/name") == "owner/name"
     (trained / "config.json").write_text("{}")  # then the folder is itself a model
     assert find_reader(str(trained)) == str(trained)
+
+
+def test_what_is_shipped_is_told_from_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = folders(tmp_path / "packaged", "some-model/reader")
+    own = folders(tmp_path / "own", "reader")
+    (tmp_path / "link").symlink_to(packaged / "some-model")
+    monkeypatch.setattr(shipped, "_PLACES", (packaged, tmp_path / "none"))
+    assert is_shipped(str(packaged / "some-model" / "reader"))
+    assert is_shipped(str(tmp_path / "link" / "reader"))
+    assert not is_shipped(str(own / "reader")) and not is_shipped("a/hub-id")
