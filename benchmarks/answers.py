@@ -34,6 +34,7 @@ from dpr.evaluation.calibration import (
     reliability,
     risk_area,
 )
+from dpr.evaluation.records import Bin
 from dpr.pipeline import Pipeline
 from dpr.pipeline.building import index_if_changed
 from dpr.pipeline.calibrating import holds, read_cases
@@ -241,7 +242,8 @@ def main() -> None:
         from dpr.evaluation.report.calibration import draw_confidence
 
         shown = report[args.tests[0]]
-        draw_confidence(args.picture, {k: (v["bins"], v["coverage"]) for k, v in shown.items()})
+        curves = {k: ([Bin(**b) for b in v["bins"]], v["coverage"]) for k, v in shown.items()}
+        draw_confidence(args.picture, curves)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -78,6 +78,15 @@ def test_what_is_chosen_is_kept_and_asked_with(copy: Path, asked: QuestionSet) -
     assert settings_of(copy) == chosen
 
 
+def test_a_pipeline_that_is_open_asks_with_what_is_chosen(copy: Path, asked: QuestionSet) -> None:
+    with Pipeline.open(copy, settings={"answers": 2}) as pipeline:
+        assert pipeline.reader is not None
+        chosen = calibrate(copy, asked).chosen.settings
+        version = pipeline.ask("who wrote of the king").version
+        assert version == read_manifest(copy).version
+        assert pipeline.reader.settings == replace(chosen, answers=2)
+
+
 def test_another_reader_is_asked_with_its_own_settings(
     copy: Path, asked: QuestionSet, tiny_model: Path, tmp_path: Path
 ) -> None:

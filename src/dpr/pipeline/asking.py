@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from functools import cached_property
 from threading import Lock
 from typing import Any, TypedDict, Unpack
 
@@ -58,6 +59,7 @@ class Pipeline:
         collection.check_encoder(encoder.fingerprint)
         self._encoder = encoder
         self.reader = reader
+        self._reading: _Reading | None = None
         self._settings = settings
         self._lock = Lock()
         self._searcher = Searcher(collection, settings)
@@ -80,6 +82,8 @@ class Pipeline:
             if newest is not self.collection:
                 newest.check_encoder(self._encoder.fingerprint)
                 self._searcher = Searcher(newest, self._settings)
+                if self._reading:
+                    self.reader = self._reading.reader(newest.manifest.search)
             return self._searcher
 
     @classmethod
@@ -114,13 +118,15 @@ class Pipeline:
         names = made_with(os.fspath(folder)) if model is None else model_names(model)
         place = find_reader(os.fspath(reader)) if reader else names.reader
         collection = Collection.open(os.fspath(folder))
-        kept = collection.manifest.search
-        return cls(
+        reading = _Reading(place, settings) if read and place else None
+        pipeline = cls(
             collection,
             QuestionEncoder.from_pretrained(names.question),
-            _reader(place, settings, kept) if read and place else None,
+            reading.reader(collection.manifest.search) if reading else None,
             search,
         )
+        pipeline._reading = reading
+        return pipeline
 
     def __enter__(self) -> Pipeline:
         return self
@@ -196,10 +202,10 @@ class Pipeline:
             q if isinstance(q, Question) else Question("", question_text(q)) for q in questions
         ]
         texts = [question.text for question in asked]
-        searcher = self.searcher
+        searcher, reader = self.searcher, self.reader
         vectors = self._encoder.encode(texts) if texts else None
         hits = self._search(searcher, texts, vectors, k, narrowed)
-        answers = self.reader.answer_many(texts, hits)
+        answers = reader.answer_many(texts, hits)
         return [
             Asked(question, tuple(found), given, searcher.collection.version)
             for question, found, given in zip(asked, hits, answers, strict=True)
@@ -211,16 +217,26 @@ def open(folder: str | os.PathLike[str], **options: Any) -> Pipeline:
     return Pipeline.open(folder, **options)
 
 
-def _reader(
-    place: str, settings: ReadingSettings | Mapping[str, Any] | None, search: Mapping[str, Any]
-) -> Reader:
-    """A reader with the collection's settings for it, its own, others, or with some replaced."""
-    if isinstance(settings, ReadingSettings):
-        return Reader.from_pretrained(place, settings)
-    names = [field.name for field in fields(ReadingSettings)]
-    if unknown := sorted(set(settings or {}) - set(names)):
-        raise SettingsError(f"unknown reading settings {unknown}; allowed: {', '.join(names)}")
-    reader = Reader.from_pretrained(place)
-    kept = ReadingSettings.kept(search, lambda: reader.fingerprint)
-    chosen = replace(kept or reader.settings, **(settings or {}))
-    return Reader(reader.model, reader.tokenizer, chosen)
+class _Reading:
+    """A reader, with the settings that a version of a collection keeps for it, or with its own;
+    with others in their place, or in the place of some."""
+
+    def __init__(self, place: str, settings: ReadingSettings | Mapping[str, Any] | None) -> None:
+        names = [field.name for field in fields(ReadingSettings)]
+        self._fixed = settings if isinstance(settings, ReadingSettings) else None
+        self._chosen = settings if isinstance(settings, Mapping) else {}
+        if unknown := sorted(set(self._chosen) - set(names)):
+            raise SettingsError(f"unknown reading settings {unknown}; allowed: {', '.join(names)}")
+        self._reader = Reader.from_pretrained(place, self._fixed)
+
+    def reader(self, search: Mapping[str, Any]) -> Reader:
+        """The reader for a version whose manifest says to search so."""
+        if self._fixed:
+            return self._reader
+        kept = ReadingSettings.kept(search, lambda: self._fingerprint)
+        settings = replace(kept or self._reader.settings, **self._chosen)
+        return Reader(self._reader.model, self._reader.tokenizer, settings)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return self._reader.fingerprint

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from dpr.errors import MissingExtraError, SettingsError
 from dpr.evaluation.records import Bin
 from dpr.evaluation.report import pictures
 
+# Okabe & Ito 2008: distinguishable by colour-blind readers; line styles and marks differ too.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
 FORMATS = (".png", ".svg", ".pdf")
 Curves = tuple[Sequence[Bin], Sequence[tuple[float, float]]]
 
@@ -53,8 +56,13 @@ def draw_confidence(path: str | os.PathLike[str], systems: Mapping[str, Curves])
     points = [[(one.confidence, one.accuracy) for one in bins] for bins, _ in systems.values()]
     pictures.reliability(left, False, points)
     pictures.coverage(right, False, [curve for _, curve in systems.values()])
-    lines = right.axes[0].get_lines()
-    right.axes[0].legend(lines, list(systems), frameon=False)
+    # The report's own colours are marks for its style sheet.
+    diagonal, *below = left.axes[0].get_lines()
+    diagonal.set_color("#777777")
+    for lines in (below, right.axes[0].get_lines()):
+        for line, colour in zip(lines, cycle(COLOURS), strict=False):
+            line.set_color(colour)
+    right.axes[0].legend(right.axes[0].get_lines(), list(systems), frameon=False)
     for part in (left, right):
         part.axes[0].grid(alpha=0.3)
         part.axes[0].spines[["top", "right"]].set_visible(False)
