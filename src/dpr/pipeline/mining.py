@@ -96,15 +96,7 @@ def mine_file(
     sources = gather(samples, passages, cut)
     tell("loading models")
     models = _models(by, model, teacher, sources)
-    made_from = {
-        "format": FORMAT,
-        "samples": _digest(map(sample_to_json, samples)),
-        "pool": _digest([one.title, one.text, one.id] for one in sources.pool),
-        "by": by,
-        "settings": asdict(settings),
-        "model": models.fingerprints,
-        "teacher": None if models.teacher is None else models.teacher.identity,
-    }
+    made_from = {"by": by, "settings": asdict(settings), **_inputs(samples, sources.pool, models)}
     path, size = Path(to), len(sources.pool)
     if record := finished(path, made_from):
         counts = MiningCounts(**record["counts"])
@@ -228,6 +220,17 @@ def _searchers(
     if models.towers is not None:
         searchers.append(_dense(sources, models.towers, folder, tell))
     return searchers
+
+
+def _inputs(samples: Iterable[TrainingSample], pool: Pool, models: _Models) -> dict[str, Any]:
+    """What decides the lines, besides the settings."""
+    return {
+        "format": FORMAT,
+        "samples": _digest(map(sample_to_json, samples)),
+        "pool": _digest([one.title, one.text, one.id] for one in pool),
+        "model": models.fingerprints,
+        "teacher": None if models.teacher is None else models.teacher.identity,
+    }
 
 
 def _dense(
