@@ -21,7 +21,7 @@ from dpr.cli import app, training
 from dpr.errors import MissingExtraError
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
 from dpr.tokens import DPRQuestionEncoderTokenizer
-from dpr.training.settings import LoopSettings, ReaderSettings, RetrieverSettings
+from dpr.training.settings import LoopSettings, ReaderSettings, RefreshSettings, RetrieverSettings
 
 from .conftest import Run
 
@@ -138,6 +138,39 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["--refresh-beside", "--no-refresh-beside"])
+def test_negatives_are_found_anew_and_a_kill_changes_nothing(
+    run: Run, samples: Path, model: Path, tmp_path: Path, how: str
+) -> None:
+    more = ("--refresh-every", 1, how, "--refresh-last-rank", 4, "--tied", "--seed", 3)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    torch.set_num_threads(1)
+    done = run(*arguments("retriever", samples, model, whole, *more))
+    assert done.exit_code == 0, done.stderr
+    files = ["negatives-1.jsonl", "negatives-2.jsonl", "negatives-3.jsonl"]
+    assert sorted(one.name for one in (whole / "negatives").glob("negatives-*.jsonl")) == (
+        files[:2] if how == "--refresh-beside" else files
+    )
+    assert not list((whole / "negatives").glob("model-*"))
+    first = json.loads((whole / "negatives" / files[0]).read_text().splitlines()[0])
+    assert len(first["hard_negative_ctxs"]) > 1
+
+    command = [sys.executable, "-m", "dpr", *arguments("retriever", samples, model, killed, *more)]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    until = time.monotonic() + 120
+    while not (killed / "negatives" / "model-2").exists() and time.monotonic() < until:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = run(*arguments("retriever", samples, model, killed, *more))
+    assert resumed.exit_code == 0, resumed.stderr
+    assert weights(killed) == weights(whole)
+    for one in (whole / "negatives").glob("negatives-*.jsonl"):
+        assert (killed / "negatives" / one.name).read_bytes() == one.read_bytes()
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun")
 def test_two_processes_train_what_one_trains(
     run: Run, samples: Path, model: Path, tmp_path: Path
@@ -206,7 +239,7 @@ def test_a_pool_and_accumulation(
 
 def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:
     for verb, kinds in (
-        ("retriever", (LoopSettings, RetrieverSettings)),
+        ("retriever", (LoopSettings, RetrieverSettings, RefreshSettings)),
         ("reader", (LoopSettings, ReaderSettings)),
     ):
         shown = CliRunner().invoke(app, ["train", verb, "--help"], env={"COLUMNS": "500"}).stdout

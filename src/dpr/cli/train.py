@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dpr.cli.options import Json, OnError, with_settings
-from dpr.training.settings import LoopSettings, ReaderSettings, RetrieverSettings
+from dpr.training.settings import LoopSettings, ReaderSettings, RefreshSettings, RetrieverSettings
 
 train = typer.Typer(
     no_args_is_help=True,
@@ -66,6 +66,7 @@ Track = Annotated[
 def retriever(
     loop: LoopSettings,
     settings: RetrieverSettings,
+    refresh: RefreshSettings,
     train: TrainFiles,
     dev: DevFiles = None,
     start: Annotated[
@@ -116,6 +117,7 @@ def retriever(
         trackers=[one.value for one in track or []],
         loop=loop,
         settings=settings,
+        refresh=refresh,
         as_json=as_json,
     )
 

@@ -32,9 +32,9 @@ from dpr.training.curve import PICTURE, draw_curve
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run, Task
 from dpr.training.reader import ReaderTask
-from dpr.training.retriever import RetrieverTask, tie
+from dpr.training.retriever import Refresher, RetrieverTask, tie
 from dpr.training.samples import SampleCounts, TrainingSample, read_samples
-from dpr.training.settings import LoopSettings, ReaderSettings, RetrieverSettings
+from dpr.training.settings import LoopSettings, ReaderSettings, RefreshSettings, RetrieverSettings
 
 LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 
@@ -52,6 +52,7 @@ def train_retriever(
     trackers: Sequence[str],
     loop: LoopSettings,
     settings: RetrieverSettings,
+    refresh: RefreshSettings,
     as_json: bool,
 ) -> None:
     engine = Engine(loop.precision, trackers, to)
@@ -78,6 +79,7 @@ def train_retriever(
         loop.seed,
         processes=engine.processes,
         pool=passages,
+        refresher=_refresher(samples[0], to, refresh, loop.epochs, engine),
     )
     if loop.accumulate > 1 and not as_json:
         terminal.note(
@@ -95,6 +97,7 @@ def train_retriever(
         "start": _weights({"question": question, "context": context}),
         "tied": share,
         "retriever": asdict(settings),
+        **({"refresh": asdict(refresh)} if refresh.refresh_every else {}),
     }
     _run(task, loop, to, description, engine, as_json)
 
@@ -129,6 +132,27 @@ def train_reader(
         "reader": asdict(settings),
     }
     _run(task, loop, to, description, engine, as_json)
+
+
+def _refresher(
+    samples: Sequence[TrainingSample],
+    to: Path,
+    settings: RefreshSettings,
+    epochs: int,
+    engine: Engine,
+) -> Refresher | None:
+    if not settings.refresh_every:
+        return None
+    from dpr.pipeline.refreshing import MinedNegatives
+
+    return MinedNegatives(
+        samples,
+        to / "negatives",
+        settings,
+        epochs,
+        processes=engine.processes,
+        tell=terminal.note,
+    )
 
 
 def read_all(

@@ -159,6 +159,17 @@ class SelfAttention(nn.Module):
         q, k, v = (t.view(len(t), self.heads, -1) for t in (q, k, v))
         if q.is_cuda and not dropout and q.dtype in (torch.float16, torch.bfloat16):
             return self._varlen(q, k, v, layout, cls_only)
+        if q.dtype == torch.bfloat16 and not q.is_cuda and torch.is_grad_enabled():
+            # On CPUs the derivative of attention in bfloat16 takes four times as long.
+            with torch.autocast("cpu", enabled=False):
+                q, k, v = q.float(), k.float(), v.float()
+                return self._by_runs(q, k, v, layout, cls_only, dropout).bfloat16()
+        return self._by_runs(q, k, v, layout, cls_only, dropout)
+
+    def _by_runs(
+        self, q: Tensor, k: Tensor, v: Tensor, layout: Packed, cls_only: bool, dropout: float
+    ) -> Tensor:
+        """Attention over runs of equal lengths, each one call without a mask."""
         out = []
         for sequence, token, count, length in layout.runs:
             if cls_only:

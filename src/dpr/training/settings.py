@@ -154,6 +154,37 @@ class RetrieverSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshSettings:
+    """How negatives are found anew by the retriever that is being trained.
+
+    Attributes:
+        refresh_every: epochs after which negatives are looked for; 0: never.
+        refresh_beside: train on while another process looks, and use what it finds an epoch later;
+            otherwise wait for it.
+        refresh_negatives: of each question.
+        refresh_last_rank: ranks that are looked at.
+        refresh_share: a negative scores at most this share of the best positive's score.
+    """
+
+    refresh_every: int = 0
+    refresh_beside: bool = True
+    refresh_negatives: int = 8
+    refresh_last_rank: int = 50
+    refresh_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.refresh_every < 0:
+            raise SettingsError(f"refresh_every={self.refresh_every}; give 0 or more epochs")
+        for name in ("refresh_negatives", "refresh_last_rank"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
+        if self.refresh_share is not None and not 0 < self.refresh_share <= 1:
+            raise SettingsError(
+                f"refresh_share={self.refresh_share}; give a number above 0, and 1 at most"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class ReaderSettings:
     """What a step of reader training sees.
 
