@@ -44,7 +44,7 @@ def names(folder: Path) -> list[str]:
 def test_pairs_are_read_back_and_their_settings_stand_beside(
     documents: Path, tmp_path: Path
 ) -> None:
-    to, settings = tmp_path / "out" / "pairs.jsonl", PairSettings("cloze,keywords", seed=5)
+    to, settings = tmp_path / "out" / "pairs.jsonl", PairSettings("cloze,keywords", 2, seed=5)
     told: list[int] = []
     made = write_pairs(Documents([documents]), to, settings, told.append)
     samples = list(read_samples(to))

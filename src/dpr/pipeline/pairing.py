@@ -133,10 +133,10 @@ def write_pairs(
     _check_apart(target, documents.sources)
     beside = target.with_name(f"{target.name}.settings.json")
     problems, duplicates, counts = Problems(), Duplicates(), PairCounts()
-    weights = None
+    words = words_of(settings.language)
+    weights: WordWeights | None = None
     if KEYWORDS in settings.shares:
         documents.check_repeatable()
-        words = words_of(settings.language)
         weights = WordWeights((f"{one.title} {one.text}" for one in documents.read()), words)
 
     def lines() -> Iterator[str]:

@@ -20,7 +20,7 @@ class PairSettings:
 
     Attributes:
         kinds: kinds of pairs, with commas between, each with its share where they are not equal:
-            "cloze:2,title:1". There are cloze, sentence, crops, neighbours, title, section, pseudo
+            "crops:2,title:1". There are cloze, sentence, crops, neighbours, title, section, pseudo
             and keywords. Where a passage gives nothing of a kind, the others fill in.
         per_passage: pairs a passage, at most.
         keep_sentence: of clozes, how often the sentence that is asked stays in the passage.
@@ -32,8 +32,8 @@ class PairSettings:
         seed: of what is drawn.
     """
 
-    kinds: str = "cloze,keywords,title"
-    per_passage: int = 2
+    kinds: str = "crops"
+    per_passage: int = 1
     keep_sentence: float = 0.1
     fewest_words: int = 4
     most_words: int = 24
