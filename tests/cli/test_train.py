@@ -231,7 +231,7 @@ def test_a_pool_and_accumulation(
     assert "the passages of its own 4 as negatives" in trained.stderr
     assert "--cached --batch-size 8" in trained.stderr
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert settings["data"]["pool_size"] == 2
+    assert settings["data"]["pool"][0]["name"] == "2 passages"
     card = (tmp_path / "run" / "best" / "README.md").read_text()
     assert settings["data"]["train"][0]["sha256"] in card
     assert "| loop.accumulate | 2 |" in card

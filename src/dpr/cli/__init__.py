@@ -23,6 +23,7 @@ from dpr.cli.export import export
 from dpr.cli.import_ import import_vectors
 from dpr.cli.index import index
 from dpr.cli.info import info
+from dpr.cli.learning_curve import learning_curve
 from dpr.cli.mine import mine
 from dpr.cli.pairs import pairs
 from dpr.cli.remove import remove
@@ -85,6 +86,7 @@ app.command(rich_help_panel="Vectors from and to elsewhere")(export)
 app.command(rich_help_panel="How good it is")(evaluate)
 app.command(rich_help_panel="How good it is")(report)
 app.add_typer(train, name="train", rich_help_panel="Models")
+app.command("learning-curve", rich_help_panel="Models")(learning_curve)
 app.command(rich_help_panel="Models")(mine)
 app.command(rich_help_panel="Models")(pairs)
 app.command(rich_help_panel="Models")(doctor)

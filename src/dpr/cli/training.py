@@ -6,6 +6,7 @@ Takes checked settings, gives a run folder. Knows nothing of options.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -81,19 +82,16 @@ def train_retriever(
         pool=passages,
         refresher=_refresher(samples[0], to, refresh, loop.epochs, engine),
     )
-    if loop.accumulate > 1 and not as_json:
+    if loop.accumulate > 1:
+        size = settings.batch_size
         terminal.note(
-            f"{loop.accumulate} batches of {settings.batch_size} questions make an update; each "
-            f"batch has the passages of its own {settings.batch_size} as negatives, no more: "
-            f"--cached --batch-size {loop.accumulate * settings.batch_size} has them all, in the "
-            "same memory"
+            f"{loop.accumulate} batches of {size} questions make an update; each batch has the "
+            f"passages of its own {size} as negatives, no more: --cached --batch-size "
+            f"{loop.accumulate * size} has them all, in the same memory"
         )
-    data: dict[str, Any] = {"train": _files(train), "dev": _files(dev), "on_error": on_error}
-    if pool:
-        data |= {"pool": _files(pool), "pool_size": pool_size}
     description = {
         "trained": "retriever",
-        "data": data,
+        "data": _data(train, dev, on_error, passages),
         "start": _weights({"question": question, "context": context}),
         "tied": share,
         "retriever": asdict(settings),
@@ -127,7 +125,7 @@ def train_reader(
         terminal.note(f"left out {task.without_span:,} samples whose passages hold no answer")
     description = {
         "trained": "reader",
-        "data": {"train": _files(train), "dev": _files(dev), "on_error": on_error},
+        "data": _data(train, dev, on_error),
         "start": _weights({"reader": model}),
         "reader": asdict(settings),
     }
@@ -234,6 +232,17 @@ def _fits(name: str, length: int, positions: int) -> None:
             f"{name}={length}; the model has {positions} positions: give --{option} {positions} "
             "or less"
         )
+
+
+def _data(
+    train: Sequence[Path], dev: Sequence[Path], on_error: str, pool: Sequence[Passage] = ()
+) -> dict[str, Any]:
+    data: dict[str, Any] = {"train": _files(train), "dev": _files(dev), "on_error": on_error}
+    if pool:
+        texts = json.dumps([[one.title, one.text] for one in pool], ensure_ascii=False)
+        digest = hashlib.sha256(texts.encode()).hexdigest()
+        data["pool"] = [{"name": f"{len(pool):,} passages", "sha256": digest}]
+    return data
 
 
 def _files(files: Sequence[Path]) -> list[dict[str, str]]:

@@ -25,6 +25,7 @@ from dpr.pipeline.systems import Shelf
 from dpr.records import Passage, QuestionSet
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRQuestionEncoderTokenizer
+from dpr.training.card import model_card
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run
 from dpr.training.mining import mine
@@ -163,17 +164,19 @@ def teach(
     dev: Sequence[TrainingSample],
     to: Path,
     tell: Callable[[Event], None] = lambda event: None,
+    loop: LoopSettings = LOOP,
+    settings: RetrieverSettings = RETRIEVER,
 ) -> ModelNames:
-    """Trains both towers from a model's; tied ones stay tied. Gives the best model, with the
-    reader that it had; goes on where it was interrupted."""
+    """Trains both towers from a model's; tied ones stay tied. Gives the best model (the last where
+    there are no dev samples), with the reader that it had; goes on where it was interrupted."""
     names = model_names(model)
-    torch.manual_seed(LOOP.seed)
+    torch.manual_seed(loop.seed)
     question = DPRQuestionEncoder.from_pretrained(names.question, dtype="float32")
     context = DPRContextEncoder.from_pretrained(names.context, dtype="float32")
     if names.question == names.context:
         tie(question, context)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
-    engine = Engine(LOOP.precision)
+    engine = Engine(loop.precision)
     for one in (question, context):
         one.to(engine.device)
     task = RetrieverTask(
@@ -182,8 +185,8 @@ def teach(
         tokenizer,
         train,
         dev,
-        RETRIEVER,
-        LOOP.seed,
+        settings,
+        loop.seed,
         processes=engine.processes,
     )
     description = {
@@ -191,9 +194,9 @@ def teach(
         "start": names.to_dict(),
         # A run goes on only with the samples that it began with.
         "data": {"train": _digest(train), "dev": _digest(dev)},
-        "retriever": asdict(RETRIEVER),
+        "retriever": asdict(settings),
     }
-    Run(task, LOOP, to, description, tell, engine)()
+    Run(task, loop, to, description, tell, engine, model_card)()
     best = model_names(to / "best")
     return ModelNames(best.question, best.context, names.reader)
 

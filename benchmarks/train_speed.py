@@ -1,0 +1,229 @@
+"""Training beside sentence-transformers' trainer: samples a second, and what is learned from them.
+
+    python benchmarks/train_speed.py --data ../shared/data --minilm DIR
+
+Both begin with the same model (the start of dpr-mini: 7 layers, [CLS], inner product), and see the
+same triples of question, passage and BM25 negative of SQuAD's and FairytaleQA's train splits, in
+batches of the same size, with the same loss (in-batch negatives and one hard negative; there
+MultipleNegativesRankingLoss), learning rate, schedule, clipping, dropout and lengths, in float32.
+Then R@5 of both over the pool of ``pool.py``. Short runs of each alternate, so that a busy moment
+falls on both; a run of the peer's trainer is timed without its start and end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import machine
+from datasets import Dataset
+from pool import load_pool, load_tests
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers import SentenceTransformerTrainingArguments as PeerSettings
+from sentence_transformers.losses import MultipleNegativesRankingLoss
+from sentence_transformers.util import dot_score
+from transformers import TrainerCallback
+
+from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
+from dpr.evaluation.measures import gold_ranks, success
+from dpr.interchange.exporting import export_sentence_transformers
+from dpr.models import DPRContextEncoder, DPRQuestionEncoder
+from dpr.records import Passage
+from dpr.tokens import DPRContextEncoderTokenizer, DPRQuestionEncoderTokenizer
+from dpr.training.loop import Run
+from dpr.training.retriever import RetrieverTask, tie
+from dpr.training.samples import TrainingSample, read_samples
+from dpr.training.settings import LoopSettings, RetrieverSettings
+
+LENGTH = 256
+RATE, WARMUP, CLIP = 3e-5, 0.1, 2.0
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "dpr-mini"
+
+
+def samples_of(data: Path, count: int, folder: Path) -> list[TrainingSample]:
+    """So many training samples with a BM25 negative, drawn at random."""
+    sys.path.insert(0, str(RECIPE))
+    import prepare
+
+    made = folder / "retriever-train.jsonl"
+    if not made.exists():
+        sys.argv = ["prepare.py", "--data", str(data), "--to", str(folder)]
+        prepare.main()
+    samples = [one for one in read_samples(made) if one.hard_negatives]
+    return random.Random(0).sample(samples, min(count, len(samples)))
+
+
+class Clock(TrainerCallback):
+    """Seconds from the end of the first step to the end of the last."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, *args: Any, **more: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    def rate(self, batch: int) -> float:
+        return batch * (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
+
+
+def train_peer(
+    samples: list[TrainingSample], start: Path, to: Path, batch: int
+) -> tuple[float, Path]:
+    model = SentenceTransformer(str(start), device="cpu")
+    model.max_seq_length = LENGTH
+    rows = Dataset.from_list(
+        [
+            {
+                "anchor": one.question,
+                "positive": pair(one.positives[0].title, one.positives[0].text),
+                "negative": pair(one.hard_negatives[0].title, one.hard_negatives[0].text),
+            }
+            for one in samples
+        ]
+    )
+    clock = Clock()
+    settings = PeerSettings(
+        output_dir=str(to / "runs"),
+        num_train_epochs=1,
+        per_device_train_batch_size=batch,
+        learning_rate=RATE,
+        warmup_ratio=WARMUP,
+        max_grad_norm=CLIP,
+        weight_decay=0.0,
+        report_to=[],
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        dataloader_drop_last=True,
+        use_cpu=True,
+    )
+    loss = MultipleNegativesRankingLoss(model, scale=1.0, similarity_fct=dot_score)
+    SentenceTransformerTrainer(
+        model=model, args=settings, train_dataset=rows, loss=loss, callbacks=[clock]
+    ).train()
+    model.save(str(to / "peer"))
+    return clock.rate(batch), to / "peer"
+
+
+def pair(title: str, text: str) -> str:
+    return f"{title} {text}"
+
+
+def train_ours(
+    samples: list[TrainingSample], start: Path, to: Path, batch: int, precision: str
+) -> tuple[float, Path]:
+    question = DPRQuestionEncoder.from_pretrained(start, dtype="float32")
+    context = DPRContextEncoder.from_pretrained(start, dtype="float32")
+    tie(question, context)
+    settings = RetrieverSettings(batch_size=batch, passage_length=LENGTH, pack_tokens=2048)
+    tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(start)
+    task = RetrieverTask(question, context, tokenizer, samples, [], settings, 0)
+    steps = len(task.batches(0))
+    loop = LoopSettings(
+        epochs=1,
+        learning_rate=RATE,
+        warmup_steps=round(WARMUP * steps),
+        clip_norm=CLIP,
+        checkpoint_seconds=1e9,
+        log_steps=1,
+        precision=precision,
+    )
+    ends: list[float] = []
+
+    def note(event: dict[str, Any]) -> None:
+        if "loss" in event:
+            ends.append(time.perf_counter())
+
+    Run(task, loop, to / f"ours-{precision}", {}, note)()
+    rate = batch * (len(ends) - 1) / (ends[-1] - ends[0])
+    return rate, to / f"ours-{precision}" / "last" / "encoder"
+
+
+def quality(model: Path, data: Path, peer: bool) -> dict[str, float]:
+    """R@5 over the pool; the peer's model is asked through its own code."""
+    pool = load_pool(data)
+    tests = load_tests(data, pool)
+    if peer:
+        sentences = SentenceTransformer(str(model), device="cpu")
+        sentences.max_seq_length = LENGTH
+        passages = sentences.encode([pair(*key) for key in pool])
+    else:
+        settings = EncodingSettings(LENGTH)
+        tokenizer = DPRContextEncoderTokenizer.from_pretrained(model)
+        context = ContextEncoder(DPRContextEncoder.from_pretrained(model), tokenizer, settings)
+        passages = context.encode([Passage("", text, title) for title, text in pool])
+        question = QuestionEncoder.from_pretrained(model)
+    rows = {key: row for row, key in enumerate(pool)}
+    found = {}
+    for name, questions in tests.items():
+        texts = [one.text for one in questions]
+        asked = sentences.encode(texts) if peer else question.encode(texts)
+        golds = [[rows[key] for key in one.golds] for one in questions]
+        ranks = gold_ranks(np.asarray(asked), np.asarray(passages), golds)
+        found[name] = round(success(ranks, 5), 4)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--minilm", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--samples", type=int, default=1920)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3, help="short runs of each, for the speed")
+    parser.add_argument("--round-samples", type=int, default=320)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-quality", action="store_true", help="speed alone")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        sys.path.insert(0, str(RECIPE))
+        import start as recipe_start
+
+        sys.argv = ["start.py", "--minilm", str(args.minilm), "--to", str(folder / "start")]
+        recipe_start.main()
+        begin, peer_start = folder / "start" / "encoder", folder / "peer-start"
+        towers = QuestionEncoder.from_pretrained(begin), ContextEncoder.from_pretrained(begin)
+        export_sentence_transformers(*towers, peer_start)
+        samples = samples_of(args.data, args.samples, folder / "data")
+        some = samples[: args.round_samples]
+        rates: dict[str, list[float]] = {"peer": [], "float32": [], "bfloat16": []}
+        for number in range(args.rounds):
+            to = folder / f"round-{number}"
+            rates["peer"].append(train_peer(some, peer_start, to, args.batch)[0])
+            for precision in ("float32", "bfloat16"):
+                rates[precision].append(train_ours(some, begin, to, args.batch, precision)[0])
+            print({name: round(of_one[-1], 2) for name, of_one in rates.items()}, flush=True)
+        best = {name: max(of_one) for name, of_one in rates.items()}
+        result: dict[str, Any] = {
+            "samples/s": best,
+            "times the peer": {n: round(v / best["peer"], 2) for n, v in best.items()},
+            "machine": machine(),
+        }
+        if not args.no_quality:
+            peer = train_peer(samples, peer_start, folder, args.batch)[1]
+            ours = train_ours(samples, begin, folder, args.batch, "float32")[1]
+            result["R@5"] = {
+                "start": quality(begin, args.data, peer=False),
+                "peer": quality(peer, args.data, peer=True),
+                "ours": quality(ours, args.data, peer=False),
+            }
+    print(json.dumps(result, indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""``dpr learning-curve``: whether to train, and on how many questions.
+
+Takes what a person typed, gives a table, a verdict and a picture. Knows nothing of how it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from dpr.cli import terminal
+from dpr.cli.evaluate import telling
+from dpr.cli.options import Json, OnError, with_settings
+from dpr.cli.train import Misplaced, TrainFiles
+from dpr.errors import MissingExtraError
+from dpr.training.efficiency import LearningSettings
+from dpr.training.settings import LoopSettings, RetrieverSettings
+
+if TYPE_CHECKING:
+    from dpr.training.efficiency import LearningCurve
+
+TestFiles = Annotated[
+    list[Path],
+    typer.Option(
+        "--test",
+        metavar="FILE",
+        help="Test questions, read as --train; the first set decides, others show what training "
+        "costs outside its domain. Repeatable.",
+    ),
+]
+Pool = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="SOURCE", help="Documents to search among beside the samples' passages; repeatable."
+    ),
+]
+Start = Annotated[str, typer.Option(metavar="PLACE", help="The model that each size starts from.")]
+To = Annotated[Path, typer.Option(metavar="DIR", help="The folder of the runs and the picture.")]
+
+
+@with_settings
+def learning_curve(
+    settings: LearningSettings,
+    loop: LoopSettings,
+    retriever: RetrieverSettings,
+    train: TrainFiles,
+    test: TestFiles,
+    pool: Pool = None,
+    start: Start = "dpr-mini",
+    to: To = Path("runs/learning-curve"),
+    on_error: Misplaced = OnError.stop,
+    as_json: Json = False,
+) -> None:
+    """Should I train, and on how many questions? Tries, and says so.
+
+    Trains on 100, 300, 1,000, ... of the questions, measures each model on test questions beside
+    BM25 and the untrained start, and draws the curve (figure 1 of the paper, for your data). Give
+    the settings that you would train with, such as --batch-size 32 --epochs 3 --learning-rate 2e-5.
+    If it is interrupted, run the same command again: it goes on where it stopped.
+
+    [bold]Example[/]
+
+      dpr learning-curve --train train.json --test test.json --test other.json --epochs 3
+    """
+    from dpr.cli.training import read_all, read_pool
+    from dpr.pipeline.learning import learning_curve as make
+    from dpr.pipeline.learning import make_tests
+
+    samples = read_all(train, on_error.value)
+    named = {name: read_all([file], on_error.value) for name, file in _names(test).items()}
+    tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed))
+    try:
+        with telling() as tell:
+            curve = make(
+                samples,
+                tests,
+                start,
+                to,
+                loop=loop,
+                retriever=retriever,
+                settings=settings,
+                tell=tell,
+            )
+    except KeyboardInterrupt:
+        terminal.note("what is done is kept; run the same command again to go on")
+        raise
+    _show(curve, to, as_json)
+
+
+def _names(files: list[Path]) -> dict[str, Path]:
+    """Files by the shortest names that tell them apart."""
+    stems = [file.name.split(".")[0] for file in files]
+    if len(set(stems)) < len(stems):
+        stems = [f"{file.parent.name}/{stem}" for file, stem in zip(files, stems, strict=True)]
+    return dict(zip(stems, files, strict=True))
+
+
+def _show(curve: LearningCurve, to: Path, as_json: bool) -> None:
+    from dpr.training.efficiency import draw
+
+    picture: Path | None = None
+    try:
+        picture = draw(curve, to / "learning-curve.png")
+    except MissingExtraError as error:
+        terminal.note(f"no picture: {error}")
+    figures = curve.figures()
+    if as_json:
+        shape = {
+            name: {test: asdict(one) for test, one in of_one.items()}
+            for name, of_one in figures.items()
+        }
+        terminal.json_line(
+            {
+                "measure": f"R@{curve.k}",
+                "figures": shape,
+                "verdict": curve.verdict(),
+                "picture": None if picture is None else str(picture),
+            }
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"R@{curve.k}, 95% interval")
+    for test in curve.tests:
+        table.add_column(test, justify="right")
+    for name, of_one in figures.items():
+        cells = [
+            f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+            for one in (of_one[test] for test in curve.tests)
+        ]
+        table.add_row(name, *cells)
+    terminal.out().print(table)
+    terminal.line()
+    for sentence in curve.verdict():
+        terminal.line(sentence)
+    if picture is not None:
+        terminal.line(f"picture: {picture}")

@@ -1,0 +1,177 @@
+"""Training samples to a learning curve: models trained on more and more of them, each measured.
+
+Takes samples, test sets and a start; gives what each model finds, beside BM25 and the start as it
+is. Each size is a run in a folder of its own, and what was measured is kept there, so that an
+interrupted curve goes on. Wires training, encoding and search together.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dpr.encoding import ContextEncoder, QuestionEncoder
+from dpr.errors import InputError, SettingsError
+from dpr.evaluation.measures import gold_ranks
+from dpr.indexes.bm25 import BM25Index
+from dpr.pipeline.models import Model, model_names
+from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
+from dpr.records import Passage
+from dpr.shipped import ModelNames
+from dpr.training.checkpointing import replace_text
+from dpr.training.efficiency import Found, LearningCurve, LearningSettings
+from dpr.training.samples import TrainingSample
+from dpr.training.settings import LoopSettings, RetrieverSettings
+
+Tell = Callable[[str], None]
+MEASURED = "measured.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """Test questions by the name of their set, and the passages that all are searched among."""
+
+    sets: Mapping[str, Sequence[TrainingSample]]
+    pool: Sequence[Passage]
+
+    def golds(self, name: str) -> list[list[int]]:
+        """The pool's rows of each question's positives."""
+        rows = {(one.title, one.text): row for row, one in enumerate(self.pool)}
+        return [[rows[c.key] for c in sample.positives] for sample in self.sets[name]]
+
+    def questions(self, name: str) -> list[str]:
+        return [sample.question for sample in self.sets[name]]
+
+
+def make_tests(
+    sets: Mapping[str, Sequence[TrainingSample]],
+    train: Sequence[TrainingSample],
+    passages: Sequence[Passage] = (),
+) -> Tests:
+    """The test sets with a pool of all passages of their samples and of the training samples, and
+    those given.
+
+    Raises:
+        InputError: no test set, one without questions, or a test question that is trained on.
+    """
+    if not sets or not all(sets.values()):
+        raise InputError("a learning curve needs test questions; give at least one set of them")
+    trained = {sample.question for sample in train}
+    for name, samples in sets.items():
+        if known := [one.question for one in samples if one.question in trained]:
+            raise InputError(
+                f"{len(known):,} of the {len(samples):,} questions of {name} are trained on, such "
+                f"as {known[0][:60]!r}: they would be found by heart; take them out (dpr doctor)"
+            )
+    found: dict[tuple[str, str], Passage] = {}
+    for samples in (*sets.values(), train):
+        for sample in samples:
+            for one in (*sample.positives, *sample.best_negatives):
+                found.setdefault(one.key, Passage(str(len(found)), one.text, one.title))
+    for passage in passages:
+        found.setdefault((passage.title, passage.text), replace(passage, id=str(len(found))))
+    return Tests(dict(sets), list(found.values()))
+
+
+def learning_curve(
+    train: Sequence[TrainingSample],
+    tests: Tests,
+    start: Model,
+    to: Path,
+    *,
+    loop: LoopSettings = LOOP,
+    retriever: RetrieverSettings = RETRIEVER,
+    settings: LearningSettings | None = None,
+    tell: Tell = lambda text: None,
+) -> LearningCurve:
+    """Trains on each size from the start anew and measures all on the test sets.
+
+    Raises:
+        SettingsError: the sizes are more than there are questions.
+    """
+    settings = settings or LearningSettings()
+    sizes = settings.numbers(len(train))
+    if not sizes:
+        raise SettingsError(
+            f"sizes={settings.sizes!r}; there are {len(train):,} training questions"
+        )
+    order = random.Random(loop.seed).sample(range(len(train)), len(train))
+    names = model_names(start)
+    tell("searching by BM25")
+    bm25 = _by_words(tests, settings.k)
+    untrained = _kept(to / "untrained", names, tests, settings.k, tell)
+    trained = {}
+    for size in sizes:
+        some = [train[number] for number in sorted(order[:size])]
+        of_size, batches = _fitted(loop, retriever, size, settings.fewest_steps)
+        tell(f"training on {size:,} questions, {of_size.epochs} epochs")
+        folder = to / f"size-{size}"
+        model = teach(start, some, (), folder, _spoken(tell, size), of_size, batches)
+        trained[size] = _kept(folder, model, tests, settings.k, tell)
+    return LearningCurve(settings.k, tuple(tests.sets), bm25, untrained, trained)
+
+
+def _fitted(
+    loop: LoopSettings, retriever: RetrieverSettings, size: int, fewest: int
+) -> tuple[LoopSettings, RetrieverSettings]:
+    """Settings for few questions: no batch is larger than all of them, and no run too short."""
+    batch = min(retriever.batch_size, size)
+    steps = max(1, round(size / batch))
+    epochs = max(loop.epochs, math.ceil(fewest / steps))
+    return replace(loop, epochs=epochs), replace(retriever, batch_size=batch)
+
+
+def _spoken(tell: Tell, size: int) -> Callable[[dict[str, float]], None]:
+    def speak(event: dict[str, float]) -> None:
+        if "loss" in event:
+            done = f"step {event['step']:,} of {event['steps']:,}"
+            tell(f"training on {size:,} questions: {done}")
+
+    return speak
+
+
+def _by_words(tests: Tests, k: int) -> Found:
+    index = BM25Index([f"{one.title} {one.text}" for one in tests.pool])
+    found = {}
+    for name in tests.sets:
+        hits = index.search(tests.questions(name), k)
+        found[name] = [
+            float(any(row in golds for _, row in of_one))
+            for of_one, golds in zip(hits, map(set, tests.golds(name)), strict=True)
+        ]
+    return found
+
+
+def _kept(folder: Path, names: ModelNames, tests: Tests, k: int, tell: Tell) -> Found:
+    """What a model finds: measured, or as it was measured before with the same weights."""
+    context = ContextEncoder.from_pretrained(names.context)
+    question = QuestionEncoder.from_pretrained(names.question)
+    made_from = {
+        "encoders": [context.fingerprint, question.fingerprint],
+        "pool": len(tests.pool),
+        "questions": {name: len(of_one) for name, of_one in tests.sets.items()},
+    }
+    path = folder / MEASURED
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["made_from"] == made_from:
+            return _first(kept["ranks"], k)
+    tell(f"measuring {folder.name}")
+    vectors = context.encode(tests.pool)
+    ranks = {
+        name: gold_ranks(
+            question.encode(tests.questions(name)), vectors, tests.golds(name)
+        ).tolist()
+        for name in tests.sets
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps({"made_from": made_from, "ranks": ranks}) + "\n")
+    return _first(ranks, k)
+
+
+def _first(ranks: Mapping[str, Sequence[int]], k: int) -> Found:
+    return {name: [float(rank < k) for rank in of_one] for name, of_one in ranks.items()}

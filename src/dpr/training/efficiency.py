@@ -1,0 +1,201 @@
+"""How much a retriever learns from so many questions (Karpukhin et al. 2020, figure 1).
+
+Takes what was found for each test question by BM25, by the untrained model and by models trained on
+more and more questions; gives figures with intervals, a verdict in words, and the picture (extra
+``train``). Knows nothing of how models are trained or searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpr.errors import MissingExtraError, SettingsError
+from dpr.evaluation.records import Comparison, Estimate
+from dpr.evaluation.statistics import compare, estimate
+
+BM25, UNTRAINED = "BM25", "untrained"
+SIGNIFICANT = 0.05
+# Okabe & Ito 2008, as in the picture of a run.
+COLOURS = ("#0072B2", "#D55E00", "#009E73")
+
+Found = Mapping[str, Sequence[float]]
+"""By test set: for each of its questions 1 where a passage that answers is among the first k."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSettings:
+    """What a learning curve is made of.
+
+    Attributes:
+        sizes: numbers of training questions, "all" for all there are; each is trained on anew, and
+            the smaller ones are part of the larger.
+        k: of R@k, the share of questions with a passage that answers among the first k.
+        fewest_steps: a size too small for so many steps is gone through more often.
+    """
+
+    sizes: str = "100,300,1000,3000,all"
+    k: int = 5
+    fewest_steps: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("k", "fewest_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
+        self.numbers(1)
+
+    def numbers(self, available: int) -> list[int]:
+        """The sizes that there are questions for, in order."""
+        found = set()
+        for part in self.sizes.split(","):
+            text = part.strip()
+            if text != "all" and not (text.isdecimal() and int(text) > 0):
+                raise SettingsError(
+                    f"sizes={self.sizes!r}; give numbers of questions and 'all', as in "
+                    "'100,300,1000,all'"
+                )
+            found.add(available if text == "all" else int(text))
+        return sorted(size for size in found if size <= available)
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """What was found.
+
+    Attributes:
+        k: of R@k.
+        tests: names of the test sets, the trained domain's own first.
+        bm25, untrained: what these two find.
+        trained: what a model trained on so many questions finds.
+    """
+
+    k: int
+    tests: tuple[str, ...]
+    bm25: Found
+    untrained: Found
+    trained: Mapping[int, Found]
+
+    def systems(self) -> Iterator[tuple[str, Found]]:
+        """All of them by name, the two baselines first."""
+        yield BM25, self.bm25
+        yield UNTRAINED, self.untrained
+        for size, found in sorted(self.trained.items()):
+            yield f"{size:,} questions", found
+
+    def figures(self) -> dict[str, dict[str, Estimate]]:
+        """R@k with its interval, by system and test set."""
+        return {
+            name: {test: estimate(found[test]) for test in self.tests}
+            for name, found in self.systems()
+        }
+
+    def verdict(self) -> list[str]:
+        """What it comes to, in sentences: whether to train, on how much, and what it costs."""
+        own, *others = self.tests
+        size = max(self.trained, key=lambda one: (_mean(self.trained[one][own]), -one))
+        best = self.trained[size]
+        gain = self._against(best, self.untrained, own, UNTRAINED)
+        sentences = [self._worth(gain, size, own)]
+        if (rest := max(self.trained)) != size:
+            sentences.append(
+                f"More than {size:,} questions ({rest:,}) did not do better in this run."
+            )
+        elif more := self._more(own):
+            sentences.append(more)
+        beside = self._against(best, self.bm25, own, BM25)
+        sentences.append(f"Against BM25: {_difference(beside)}.")
+        for test in others:
+            cost = self._against(best, self.untrained, test, UNTRAINED)
+            sentences.append(f"On {test}, which it was not trained for: {_difference(cost)}.")
+        return sentences
+
+    def _worth(self, gain: Comparison, size: int, test: str) -> str:
+        if gain.p >= SIGNIFICANT:
+            return (
+                f"These questions do not show that training helps: on {test}, {_difference(gain)} "
+                f"after training on {size:,}."
+            )
+        if gain.difference < 0:
+            return f"Do not train on these: on {test}, {_difference(gain)} after training."
+        return f"Train: on {test}, {_difference(gain)} after training on {size:,} questions."
+
+    def _more(self, test: str) -> str:
+        """Whether the last step of the curve still rises."""
+        sizes = sorted(self.trained)
+        if len(sizes) < 2:
+            return ""
+        before, last = sizes[-2:]
+        rise = compare(
+            str(last), self.trained[last][test], str(before), self.trained[before][test], "R"
+        )
+        if rise.p < SIGNIFICANT and rise.difference > 0:
+            return (
+                f"The curve still rises ({_points(rise.difference)} points from {before:,} to "
+                f"{last:,}): more questions would help."
+            )
+        return f"From {before:,} questions to {last:,} the gain is within chance."
+
+    def _against(self, found: Found, other: Found, test: str, name: str) -> Comparison:
+        return compare("trained", found[test], name, other[test], f"R@{self.k}")
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _difference(one: Comparison) -> str:
+    clear = "" if one.p < SIGNIFICANT else ", no clear difference"
+    return (
+        f"{_points(one.difference)} points of {one.measure} against {one.other} (95% interval "
+        f"{_points(one.low)} to {_points(one.high)}{clear})"
+    )
+
+
+def draw(curve: LearningCurve, path: Path) -> Path:
+    """The curve as a picture, one panel a test set; bars are 95% intervals.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import NullFormatter, ScalarFormatter
+    except ImportError:
+        raise MissingExtraError("matplotlib", "train", "drawing the learning curve") from None
+    figures = curve.figures()
+    figure = Figure(figsize=(4.6 * len(curve.tests), 4), layout="constrained")
+    panels = figure.subplots(1, len(curve.tests), sharey=True, squeeze=False)[0]
+    for panel, test in zip(panels, curve.tests, strict=True):
+        _panel(panel, curve, {name: of_one[test] for name, of_one in figures.items()})
+        panel.set_title(test)
+        panel.set_xlabel("training questions")
+        panel.set_xscale("log")
+        panel.set_xticks(sorted(curve.trained))
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(f"R@{curve.k}")
+    panels[0].legend(frameon=False)
+    temporary = path.with_name(path.name + ".tmp")
+    figure.savefig(temporary, format="png", dpi=120)
+    return temporary.replace(path)
+
+
+def _panel(panel: Any, curve: LearningCurve, figures: Mapping[str, Estimate]) -> None:
+    for number, (name, style) in enumerate(((BM25, "--"), (UNTRAINED, ":"))):
+        panel.axhline(figures[name].value, color=COLOURS[number + 1], linestyle=style, label=name)
+    sizes = sorted(curve.trained)
+    points = [figures[f"{size:,} questions"] for size in sizes]
+    values = [one.value for one in points]
+    below = [one.value - one.low for one in points]
+    above = [one.high - one.value for one in points]
+    panel.errorbar(
+        sizes, values, yerr=[below, above], color=COLOURS[0], marker="o", capsize=3, label="trained"
+    )

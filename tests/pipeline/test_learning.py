@@ -1,0 +1,75 @@
+"""A learning curve with a tiny model: what it measures, and that it goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dpr.errors import InputError, SettingsError
+from dpr.pipeline import learning
+from dpr.pipeline.learning import learning_curve, make_tests
+from dpr.records import Passage
+from dpr.training.efficiency import LearningSettings
+from dpr.training.samples import Context, TrainingSample
+from dpr.training.settings import LoopSettings, RetrieverSettings
+
+LOOP = LoopSettings(epochs=1, learning_rate=1e-3, warmup_steps=0, checkpoint_seconds=0)
+RETRIEVER = RetrieverSettings(batch_size=4, hard_negatives=0, passage_length=32)
+SETTINGS = LearningSettings(sizes="4,all", k=2, fewest_steps=2)
+
+
+def make_samples(prefix: str, count: int) -> list[TrainingSample]:
+    return [
+        TrainingSample(
+            f"who is {prefix}{n}", (), (Context(f"the {prefix}{n} is king of {n}", f"t{n}"),)
+        )
+        for n in range(count)
+    ]
+
+
+TRAIN = make_samples("old", 10)
+SETS = {"own": make_samples("new", 5), "other": make_samples("young", 3)}
+
+
+def test_a_curve_is_measured_and_goes_on(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests = make_tests(SETS, TRAIN, [Passage("x", "another one", "")])
+    assert len(tests.pool) == 19
+    assert tests.golds("other") == [[5], [6], [7]]
+    told: list[str] = []
+    options = {"loop": LOOP, "retriever": RETRIEVER, "settings": SETTINGS}
+    curve = learning_curve(TRAIN, tests, tiny_model, tmp_path, tell=told.append, **options)
+    assert curve.tests == ("own", "other")
+    assert sorted(curve.trained) == [4, 10]
+    assert {len(curve.bm25["own"]), len(curve.trained[4]["own"])} == {5}
+    assert curve.bm25["own"] == [1.0] * 5  # each by its own word
+    assert json.loads((tmp_path / "size-4" / "settings.json").read_text())["loop"]["epochs"] == 2
+    assert "training on 4 questions: step 2 of 2" in told
+
+    def never(*args: object, **more: object) -> None:
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(learning, "gold_ranks", never)
+    again = learning_curve(TRAIN, tests, tiny_model, tmp_path, **options)
+    assert again == curve
+
+
+def test_questions_that_are_trained_on_are_no_test() -> None:
+    with pytest.raises(InputError, match="1 of the 5 questions of own are trained on"):
+        make_tests(SETS, [*TRAIN, SETS["own"][2]])
+    with pytest.raises(InputError, match="needs test questions"):
+        make_tests({"own": []}, TRAIN)
+
+
+def test_sizes_beyond_the_questions(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there are 10 training questions"):
+        learning_curve(
+            TRAIN,
+            make_tests(SETS, TRAIN),
+            tiny_model,
+            tmp_path,
+            settings=LearningSettings(sizes="100"),
+        )
