@@ -65,8 +65,11 @@ def question_set(name: str, questions: Sequence[TestQuestion], ids: dict[Key, st
     return QuestionSet(name, tuple(asked), golds)
 
 
-def cached_cases(pipeline: Pipeline, asked: QuestionSet, work: Path, model: str) -> list[Case]:
-    """The cases of a set, read where the folder does not have them yet; a case a line."""
+def cached_cases(
+    pipeline: Pipeline, asked: QuestionSet, work: Path, model: str, only: bool = False
+) -> list[Case]:
+    """The cases of a set, read where the folder does not have them yet, or only those that it has;
+    a case a line."""
     reader = pipeline.reader
     assert reader is not None
     ways = asdict(reader.settings)
@@ -81,6 +84,8 @@ def cached_cases(pipeline: Pipeline, asked: QuestionSet, work: Path, model: str)
         if whole != text:
             path.write_text(whole, encoding="utf-8")
         lines = {one["id"]: one for one in map(json.loads, whole.splitlines())}
+    if only:
+        asked = replace(asked, questions=tuple(q for q in asked.questions if q.id in lines))
     left = tuple(one for one in asked.questions if one.id not in lines)
     with path.open("a", encoding="utf-8") as file:
         told = replace(asked, questions=left)
@@ -205,6 +210,7 @@ def main() -> None:
     parser.add_argument("--reader", help="another reader than the model's own")
     parser.add_argument("--tests", nargs="*", default=["squad/test"])
     parser.add_argument("--questions", type=int, help="of each set, at most; default: all")
+    parser.add_argument("--cached", action="store_true", help="only what was read before")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -225,7 +231,11 @@ def main() -> None:
         label = Path(args.reader).name if args.reader else name
         cases = {
             one: cached_cases(
-                pipeline, spread(question_set(one, asked, ids), args.questions), args.work, label
+                pipeline,
+                spread(question_set(one, asked, ids), args.questions),
+                args.work,
+                label,
+                args.cached,
             )
             for one, asked in sets.items()
         }
