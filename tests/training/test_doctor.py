@@ -120,6 +120,7 @@ PLANTS: list[tuple[str, str, Plant]] = [
         negative(text="Many a painter has come to see how Mount Eiger glows at dusk in June."),
     ),
     ("positive-without-answer", "positive_ctxs[0]", whole(answers=["the moon"])),
+    ("positive-without-answer", "positive_ctxs[0]", whole(answers=["mount Eigers"])),
     ("blank-answer", "", whole(answers=["mount Eiger", " . "])),
     ("short-passage", f"{HARD}[1]", negative(text="See also: rivers")),
     ("long-passage", f"{HARD}[1]", negative(text=" ".join(f"word{n}" for n in range(300)))),
@@ -276,6 +277,22 @@ def test_near_copies_of_test_passages(tmp_path: Path, records: list[Record]) -> 
     path, other = write(tmp_path / "a.jsonl", records), write(tmp_path / "t.jsonl", [test])
     assert told(path, tests=[other]) == [("passage-in-test", "line 7", "positive_ctxs[0]")]
     assert told(path, tests=[other], near=1.0) == []
+
+
+@pytest.mark.parametrize("answer", ['"Mount Eiger."', "mount, Eiger", "Eiger"])
+def test_punctuation_hides_no_answer(tmp_path: Path, records: list[Record], answer: str) -> None:
+    records[4]["answers"] = [answer]
+    assert told(write(tmp_path / "a.jsonl", records)) == []
+
+
+def test_an_answer_that_is_a_full_stop_is_passed_over(
+    tmp_path: Path, records: list[Record]
+) -> None:
+    records[4]["answers"].append(".")
+    records[4]["positive_ctxs"][0]["answer_spans"] = [
+        [text_of(4).index("."), text_of(4).index(".") + 1]
+    ]
+    assert told(write(tmp_path / "a.jsonl", records)) == [("blank-answer", "line 5", "")]
 
 
 def test_the_strict_rule(tmp_path: Path, records: list[Record]) -> None:

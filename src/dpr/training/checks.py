@@ -174,12 +174,17 @@ class Looked:
         """Of each positive, whether it holds an answer."""
         return [self.matcher.matches(one.text) for one in self.sample.positives]
 
+    def says_answer(self, text: str) -> bool:
+        """Whether a text has the words of an answer one after the other, punctuation aside."""
+        said = f" {form(text)} "
+        return any(f" {form(answer)} " in said for answer in self.answers)
+
 
 def _check_positives(looked: Looked) -> Iterator[Hit]:
     sample = looked.sample
     if not looked.answers:
         return
-    accepted = {plain(answer) for answer in looked.answers}
+    accepted = {plain(answer) for answer in sample.answers}
     for at, context in enumerate(sample.positives):
         pieces = [context.text[start:end] for start, end in context.answers]
         for piece in pieces:
@@ -191,7 +196,9 @@ def _check_positives(looked: Looked) -> Iterator[Hit]:
                 shown = (excerpt(context.text, start, start + len(piece)),)
                 yield Hit("misplaced-answer", what, shown, POSITIVES, at)
                 break
-        if not pieces and plain(context.text) and not looked.answered[at]:
+        if pieces or not plain(context.text) or looked.answered[at]:
+            continue
+        if not looked.says_answer(context.text):
             what = f"holds none of the answers {_listed(looked.answers)}"
             both = (excerpt(sample.question), excerpt(context.text))
             yield Hit("positive-without-answer", what, both, POSITIVES, at)
@@ -325,7 +332,11 @@ def _check_leaks(
         yield Hit("leaked-question" if leaks else "question-in-test", what, shown)
     for at, context in enumerate(sample.positives):
         if (other := held_out.passage(context.text)) is not None:
-            like = "equals" if other.similarity == 1 else f"is {other.similarity:.0%} alike to"
+            like = (
+                "equals"
+                if other.similarity == 1
+                else f"is {min(other.similarity, 0.99):.0%} alike to"
+            )
             what = f"{like} a positive of {other.file}, {other.place}"
             shown = (excerpt(context.text), excerpt(other.text))
             yield Hit("passage-in-test", what, shown, POSITIVES, at)

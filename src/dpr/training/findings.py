@@ -22,8 +22,8 @@ class Kind:
 
     Attributes:
         name: what it is called, ``negative-is-positive``.
-        fault: wrong in any case, and left out of a clean copy; else a remark, which leaves the
-            judgement to people.
+        fault: breaks a rule that such data keep, and is left out of a clean copy; else a remark,
+            which leaves the judgement to people.
         part: what is at fault, and is left out: the record, the sample, or one passage of it.
         means: one sentence.
     """
@@ -120,7 +120,7 @@ KINDS: dict[str, Kind] = {
             "positive-without-answer",
             False,
             "positive",
-            "A positive passage holds none of the answers.",
+            "A positive passage holds none of the answers, punctuation aside.",
         ),
         Kind(
             "blank-answer",
