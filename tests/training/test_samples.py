@@ -141,6 +141,8 @@ def test_unanswerable_squad_questions_have_no_positive(tmp_path: Path) -> None:
     counts = SampleCounts()
     assert list(read_samples(path, counts)) == []
     assert counts.without_positive == 1
+    (sample,) = read_samples(path, unanswerable=True)
+    assert sample.positives == () and [c.text for c in sample.negatives] == ["The king lives here."]
 
 
 @pytest.mark.parametrize(
