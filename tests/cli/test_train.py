@@ -17,7 +17,7 @@ import torch
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from dpr.cli import app, training
+from dpr.cli import app, following
 from dpr.errors import MissingExtraError
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
 from dpr.tokens import DPRQuestionEncoderTokenizer
@@ -279,7 +279,7 @@ def test_without_matplotlib_training_goes_on_and_says_so_once(
     def missing(folder: Path) -> Path:
         raise MissingExtraError("matplotlib", "train", "drawing the loss curve")
 
-    monkeypatch.setattr(training, "draw_curve", missing)
+    monkeypatch.setattr(following, "draw_curve", missing)
     result = run(*arguments("retriever", samples, model, tmp_path / "run"))
     assert result.exit_code == 0
     assert result.stderr.count("note: no loss.png") == 1

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from ir_measures import RR, Success
 
+from dpr.errors import InputError
 from dpr.evaluation.measures import gold_ranks, reciprocal_rank, success, summary
 
 
@@ -52,3 +53,23 @@ def test_measures_of_ranks_worked_by_hand() -> None:
     assert success(ranks, 1) == 0.25
     assert success(ranks, 10) == 0.75
     assert reciprocal_rank(ranks) == pytest.approx((1 + 1 / 2 + 1 / 10) / 4)
+
+
+def test_vectors_that_are_not_finite_are_no_perfect_answer() -> None:
+    questions = np.full((2, 3), np.nan, dtype=np.float32)
+    passages = np.ones((4, 3), dtype=np.float32)
+    with pytest.raises(InputError, match="not finite"):
+        gold_ranks(questions, passages, [[0], [1]])
+
+
+def test_pieces_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    passages = rng.integers(-2, 3, (50, 4)).astype(np.float32)  # small numbers: many ties
+    questions = rng.integers(-2, 3, (9, 4)).astype(np.float32)
+    golds = [rng.choice(50, 3, replace=False).tolist() for _ in range(9)]
+    expected = []
+    for question, of_one in zip(questions, golds, strict=True):
+        order = np.argsort(-(passages @ question), kind="stable").tolist()
+        expected.append(min(order.index(row) for row in of_one))
+    for chunk, piece in ((1024, 65_536), (2, 7), (9, 50), (1, 1)):
+        assert gold_ranks(questions, passages, golds, chunk, piece).tolist() == expected

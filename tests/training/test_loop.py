@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from dpr.errors import CheckpointError, DPRError, SettingsError
+from dpr.errors import CheckpointError, CollectionError, DPRError, SettingsError
 from dpr.training.loop import LoopSettings, Run
-from dpr.training.task import Figures, Step
+from dpr.training.task import Figures, Step, seed_of
 
 
 class Line(nn.Module):
@@ -248,6 +248,51 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         Run(Task(), SETTINGS, tmp_path, {})()
 
 
+def test_one_run_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    second: list[Exception] = []
+
+    class Nosy(Task):
+        def epoch_ended(self, epoch: int) -> None:
+            try:
+                Run(Task(), SETTINGS, tmp_path, {})()
+            except CollectionError as error:
+                second.append(error)
+
+    Run(Nosy(), SETTINGS, tmp_path, {})()
+    assert len(second) == 3 and "another process is writing here" in str(second[0])
+
+
+def test_models_without_their_checkpoint_are_not_written_over(tmp_path: Path) -> None:
+    Run(Task(), SETTINGS, tmp_path, {})()
+    (tmp_path / "checkpoint.safetensors").unlink()
+    with pytest.raises(SettingsError, match=r"best is of a run whose checkpoint is gone"):
+        Run(Task(), SETTINGS, tmp_path, {})()
+    assert (tmp_path / "best" / "weights.json").exists()
+
+
+def test_what_a_run_left_before_its_first_checkpoint_is_cleared(tmp_path: Path) -> None:
+    with pytest.raises(DPRError, match="step 3"):
+        Run(Task(poison=3), replace(SETTINGS, checkpoint_seconds=1e9), tmp_path, {})()
+    (tmp_path / "negatives").mkdir()
+    (tmp_path / "negatives" / "negatives-1.jsonl").write_text("of another model")
+    Run(Task(), replace(SETTINGS, epochs=1), tmp_path, {})()
+    assert not (tmp_path / "negatives").exists()
+    assert not (tmp_path / "failed-batch.json").exists()
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert steps == [7, 7]
+
+
+def test_steps_have_dropout_of_their_own() -> None:
+    seeds = {
+        seed_of(seed, step, 0, rank)
+        for seed in (0, 2048)
+        for step in range(5000)
+        for rank in (0, 1)
+    }
+    assert len(seeds) > 19_990  # of 20,000; 32 bits let a few meet
+    assert max(seeds) < 2**32
+
+
 def test_the_best_model_is_kept(tmp_path: Path) -> None:
     task = Task()
     figures = iter([1.0, 3.0, 2.0])
@@ -266,7 +311,18 @@ def test_the_best_model_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"clip_norm": -1.0}, {"warmup_steps": -1}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("inf")},
+        {"clip_norm": -1.0},
+        {"warmup_steps": -1},
+        {"weight_decay": float("nan")},
+        {"patience": -1},
+        {"accumulate": 0},
+        {"precision": "int8"},
+    ],
 )
 def test_settings_outside_what_is_allowed(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):

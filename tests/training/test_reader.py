@@ -148,6 +148,14 @@ def test_small_packs_give_the_same_gradients(
     assert torch.allclose(*gradients, atol=1e-6)
 
 
+def test_a_positive_is_no_negative(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
+    gold, other = Context(TEXT, "tale"), Context("a dog", "dog")
+    sample = TrainingSample("where", ("castle",), (gold,), (), (gold, other))
+    task = ReaderTask(model, tokenizer, [sample], [], ReaderSettings(passages=3), seed=0)
+    ((row,),) = task.batches(0)
+    assert row.negatives == (other,)
+
+
 def test_questions_without_an_answer(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
     negatives = tuple(Context(f"a dog and a cat {n}", "dog") for n in range(3))
     unanswered = TrainingSample("how", (), (), (), negatives)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,10 +201,10 @@ def test_a_margin_takes_out_what_scores_above_the_positive(
     settings = RetrieverSettings(batch_size=6)
     plain = losses_of(models, tiny_model, settings)
     none_out = losses_of(models, tiny_model, replace(settings, mask_margin=1e6))
-    all_out = losses_of(models, tiny_model, replace(settings, mask_margin=-1e6))
+    above_out = losses_of(models, tiny_model, replace(settings, mask_margin=0.0))
     assert none_out == plain
-    assert all_out["loss"] == pytest.approx(0, abs=1e-6)
-    assert all_out["accuracy"] == 1.0
+    assert plain["accuracy"] < 1 == above_out["accuracy"]
+    assert above_out["loss"] < plain["loss"]
 
 
 def test_what_a_teacher_scored_is_learned(
@@ -232,6 +233,48 @@ def test_what_a_teacher_scored_is_learned(
         divergences.append(float(figures["loss"]))
         optimizer.step()
     assert divergences[-1] < divergences[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("samples", "settings", "told"),
+    [
+        (make_samples(6), {"distillation": 0.5}, "0 of 6 samples have a teacher's score"),
+        (make_samples(6), {"mask_answers": True}, "no sample has an answer"),
+    ],
+)
+def test_settings_that_the_samples_have_nothing_for(
+    tiny_model: Path,
+    models: tuple[DPRQuestionEncoder, DPRContextEncoder],
+    samples: list[TrainingSample],
+    settings: dict[str, Any],
+    told: str,
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        make_task(models, tiny_model, RetrieverSettings(batch_size=6, **settings), samples)
+
+
+def test_a_question_that_stands_twice_has_the_golds_of_both(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    samples = [
+        TrainingSample("who", (), (Context(text, "t"),)) for text in ("the first", "the second")
+    ]
+    settings = RetrieverSettings(batch_size=2, hard_negatives=0)
+    task = make_task(models, tiny_model, settings, samples)
+    (batch,) = task.batches(0)
+    assert task._excluded(batch, batch.samples).all()
+
+
+def test_an_empty_answer_masks_nothing(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    samples = [replace(one, answers=("", "castle")) for one in make_samples(6)]
+    settings = RetrieverSettings(batch_size=6, mask_answers=True)
+    task = make_task(models, tiny_model, settings, samples)
+    (batch,) = task.batches(0)
+    masked = task._excluded(batch, batch.samples).any(0)
+    held = ["castle" in text for _, text in batch.passages]
+    assert masked.tolist() == held and not all(held)
 
 
 def test_the_question_tower_alone(
@@ -328,6 +371,8 @@ def test_a_batch_can_be_read(
         {"passage_length": 7},
         {"distillation": 1.5},
         {"teacher_temperature": 0.0},
+        {"mask_margin": -1.0},
+        {"mask_margin": float("nan")},
     ],
 )
 def test_settings_outside_what_is_allowed(wrong: dict[str, int]) -> None:

@@ -8,36 +8,33 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
-from rich.text import Text
 from torch import nn
 
 from dpr.cli import terminal
+from dpr.cli.following import Curve, note_of, reporting, show
 from dpr.corpus.sources import read_documents
-from dpr.errors import CheckpointError, InputError, MissingExtraError, SettingsError
+from dpr.encoding import SETTINGS_NAME, EncodingSettings
+from dpr.errors import CheckpointError, InputError, SettingsError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, DPRReader
+from dpr.pipeline.models import has_one_tower, towers
 from dpr.records import Passage
+from dpr.settings import load_settings
 from dpr.shipped import ModelNames, find_models
 from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
 from dpr.training.card import model_card
-from dpr.training.curve import PICTURE, draw_curve
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run, Task
 from dpr.training.reader import ReaderTask
 from dpr.training.retriever import Refresher, RetrieverTask, tie
 from dpr.training.samples import SampleCounts, TrainingSample, read_samples
 from dpr.training.settings import LoopSettings, ReaderSettings, RefreshSettings, RetrieverSettings
-
-LINE_SECONDS = 30.0  # between lines of progress where there is no terminal
 
 
 def train_retriever(
@@ -58,6 +55,7 @@ def train_retriever(
 ) -> None:
     engine = Engine(loop.precision, trackers, to)
     samples = read_all(train, on_error), read_all(dev, on_error)
+    _say_what_is_idle(samples, bool(pool), loop, settings)
     passages = read_pool(pool, pool_size, loop.seed)
     names = towers(start)
     torch.manual_seed(loop.seed)  # of weights that the start does not have
@@ -68,6 +66,7 @@ def train_retriever(
         tie(question, context)
     for model in (question, context):
         model.to(engine.device)
+    _check_start(names, settings)
     for name in ("question_length", "passage_length"):
         _fits(name, getattr(settings, name), question.config.max_position_embeddings)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
@@ -82,13 +81,6 @@ def train_retriever(
         pool=passages,
         refresher=_refresher(samples[0], to, refresh, loop.epochs, engine),
     )
-    if loop.accumulate > 1:
-        size = settings.batch_size
-        terminal.note(
-            f"{loop.accumulate} batches of {size} questions make an update; each batch has the "
-            f"passages of its own {size} as negatives, no more: --cached --batch-size "
-            f"{loop.accumulate * size} has them all, in the same memory"
-        )
     description = {
         "trained": "retriever",
         "data": _data(train, dev, on_error, passages),
@@ -123,6 +115,11 @@ def train_reader(
     task = ReaderTask(model, tokenizer, *samples, settings, loop.seed, processes=engine.processes)
     if task.without_span:
         terminal.note(f"left out {task.without_span:,} samples whose passages hold no answer")
+    if not any(task.negatives):
+        terminal.note(
+            "no sample has negatives: which passage answers is not learned, only where the answer "
+            "is (dpr mine finds negatives)"
+        )
     description = {
         "trained": "reader",
         "data": _data(train, dev, on_error),
@@ -130,6 +127,54 @@ def train_reader(
         "reader": asdict(settings),
     }
     _run(task, loop, to, description, engine, as_json)
+
+
+def _say_what_is_idle(
+    samples: tuple[Sequence[TrainingSample], Sequence[TrainingSample]],
+    pool: bool,
+    loop: LoopSettings,
+    settings: RetrieverSettings,
+) -> None:
+    """Tells of settings that do less than one may think."""
+    train, dev = samples
+    if not dev and (pool or loop.patience):
+        terminal.note("without --dev nothing is measured: --pool and --patience do nothing")
+    if settings.hard_negatives and not any(one.best_negatives for one in train):
+        terminal.note(
+            "no sample has negatives: passages of other questions in the batch are all there are "
+            "(dpr mine finds hard ones)"
+        )
+    if loop.accumulate > 1:
+        size = settings.batch_size
+        terminal.note(
+            f"{loop.accumulate} batches of {size} questions make an update; each batch has the "
+            f"passages of its own {size} as negatives, no more: --cached --batch-size "
+            f"{loop.accumulate * size} has them all, in the same memory"
+        )
+
+
+def _check_start(names: ModelNames, settings: RetrieverSettings) -> None:
+    """Refuses a start that encodes otherwise than training does.
+
+    Raises:
+        SettingsError: says how.
+    """
+    for place in (names.question, names.context):
+        kept = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
+        if kept is None:
+            continue
+        if kept.pooling != "cls" or kept.normalize or kept.prompt:
+            raise SettingsError(
+                f"{place} encodes with pooling={kept.pooling!r}, normalize={kept.normalize}, "
+                f"prompt={kept.prompt!r}; training reads [CLS] as it is, without a prompt"
+            )
+        other = kept.max_length != settings.passage_length
+        if settings.question_tower_only and place == names.context and other:
+            raise SettingsError(
+                f"passage_length={settings.passage_length}; the context encoder reads "
+                f"{kept.max_length} tokens, and is to stay as it is: give --passage-length "
+                f"{kept.max_length}"
+            )
 
 
 def _refresher(
@@ -148,6 +193,7 @@ def _refresher(
         to / "negatives",
         settings,
         epochs,
+        checkpoint=to / "checkpoint.safetensors",
         processes=engine.processes,
         tell=terminal.note,
     )
@@ -158,11 +204,13 @@ def read_all(
 ) -> list[TrainingSample]:
     """The samples of all files; where there are several, unnamed ones take their file's name."""
     samples: list[TrainingSample] = []
-    for file in files:
+    stems = [file.stem for file in files]
+    for file, stem in zip(files, stems, strict=True):
+        name = stem if stems.count(stem) == 1 else f"{file.parent.name}/{stem}"
         counts = SampleCounts()
         for sample in read_samples(file, counts, on_error, unanswerable):
             named = sample.dataset or len(files) == 1
-            samples.append(sample if named else replace(sample, dataset=file.stem))
+            samples.append(sample if named else replace(sample, dataset=name))
         for count, why in (
             (counts.without_positive, "without a positive passage"),
             (counts.misplaced, "with an answer that does not stand at its offset"),
@@ -185,24 +233,6 @@ def read_pool(places: Sequence[Path], size: int, seed: int) -> list[Passage]:
     if not size or size >= len(passages):
         return passages
     return random.Random(seed).sample(passages, size)
-
-
-def towers(start: str) -> ModelNames:
-    """Where both towers begin: a model's own, or one plain checkpoint for both."""
-    if (Path(start) / "config.json").is_file():
-        return ModelNames(start, start)
-    try:
-        return find_models(start)
-    except CheckpointError:
-        if Path(start).is_dir():
-            raise
-        return ModelNames(start, start)  # a hub id; loading says where it is none
-
-
-def has_one_tower(names: ModelNames) -> bool:
-    """Whether a start is a model whose towers are tied. A plain BERT becomes two, as in the
-    paper."""
-    return names.question == names.context and Path(names.question).name == "encoder"
 
 
 def reader_start(start: str) -> str:
@@ -278,7 +308,7 @@ def _run(
 
             def told(event: Event) -> None:
                 report(event)
-                if not _note(event) and "loss" not in event:
+                if not note_of(event) and "loss" not in event:
                     curve.draw()
 
             measures = Run(task, loop, to, description, told, engine, model_card)()
@@ -286,113 +316,4 @@ def _run(
         terminal.note("the state is kept; run the same command again to go on")
         raise
     curve.draw()
-    _show(to, measures, curve.path, as_json)
-
-
-class Curve:
-    """The picture of a run, drawn as long as matplotlib is there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path: Path | None = None
-        self._missing = False
-
-    def draw(self) -> None:
-        if self._missing or not (self.folder / "log.jsonl").is_file():
-            return
-        try:
-            self.path = draw_curve(self.folder)
-        except MissingExtraError as error:
-            self._missing = True
-            terminal.note(f"no {PICTURE}: {error}")
-
-
-@contextmanager
-def reporting() -> Iterator[Callable[[Event], None]]:
-    """What to call with the loop's events: a bar on a terminal, lines where there is none."""
-    console = terminal.err()
-    if not console.is_terminal:
-        yield Lines()
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("step {task.completed:,.0f} of {task.fields[steps]}"),
-        BarColumn(),
-        TextColumn("{task.fields[loss]} {task.fields[speed]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=None, steps="?", loss="", speed="")
-
-        def tell(event: Event) -> None:
-            if "loss" in event:
-                progress.update(
-                    bar,
-                    total=event["steps"],
-                    completed=event["step"],
-                    steps=f"{event['steps']:,}",
-                    loss=f"loss {event['loss']:.4f}",
-                    speed=f"{event['seconds_a_step']:.2f} s/step",
-                )
-            else:
-                line = _note(event) or _measures(event)
-                progress.console.print(Text(line), soft_wrap=True)
-
-        yield tell
-
-
-class Lines:
-    """Events as lines on stderr: every evaluation, and a logged step now and then."""
-
-    def __init__(self) -> None:
-        self._last = float("-inf")
-
-    def __call__(self, event: Event) -> None:
-        if "loss" not in event:
-            terminal.err().print(Text(_note(event) or _measures(event)), soft_wrap=True)
-        elif time.monotonic() - self._last > LINE_SECONDS:
-            self._last = time.monotonic()
-            text = (
-                f"step {event['step']:,} of {event['steps']:,}: loss {event['loss']:.4f}, "
-                f"{event['seconds_a_step']:.2f} s/step"
-            )
-            terminal.err().print(Text(text), soft_wrap=True)
-
-
-def _note(event: Event) -> str:
-    """What to say of an event that is neither a step nor an evaluation; of those nothing."""
-    if "resumed" in event:
-        return f"going on after step {event['resumed']:,}"
-    if "stopping" in event:
-        return "stopping after this step; Ctrl-C again stops at once and loses what is not kept yet"
-    return ""
-
-
-def _measures(event: Event) -> str:
-    figures = [f"{name} {value:.4g}" for name, value in event.items() if name != "step"]
-    return f"step {event['step']:,}: {', '.join(figures)}"
-
-
-def _show(to: Path, measures: dict[str, float], picture: Path | None, as_json: bool) -> None:
-    best = to / "best"
-    if as_json:
-        terminal.json_line(
-            {
-                "run": str(to),
-                "best": str(best),
-                "measures": measures,
-                "picture": None if picture is None else str(picture),
-            }
-        )
-        return
-    if measures:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for name, value in measures.items():
-            table.add_row(name, f"{value:.4g}")
-        terminal.out().print(table)
-    else:
-        terminal.line("no dev samples: best/ is the last model")
-    terminal.line(f"model: {best}")
-    if picture is not None:
-        terminal.line(f"curve: {picture}")
+    show(to, measures, curve.path, as_json)

@@ -196,7 +196,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
     """Hold ``folder/.lock`` while writing; the system frees it when the process ends.
 
     Raises:
-        CollectionError: another process (or thread) is writing to this collection.
+        CollectionError: another process (or thread) is writing there.
     """
     path = folder / ".lock"
     new = not path.exists()
@@ -207,7 +207,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CollectionError(
-                f"{folder}: another process is writing to this collection (it holds {path.name}); "
+                f"{folder}: another process is writing here (it holds {path.name}); "
                 f"only one writer at a time is allowed: wait until it ends, or stop it"
             ) from None
         except OSError as error:

@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from dpr.errors import InputError
+
 Ranks = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
@@ -32,6 +34,9 @@ def gold_ranks(
 
     Passages that score the same as the gold and stand before it count as ranked before it, as a
     stable sort would have it.
+
+    Raises:
+        InputError: the score of a gold passage is not finite.
     """
     ranks = np.empty(len(questions), dtype=np.int64)
     starts = range(0, len(passages), piece)
@@ -52,6 +57,8 @@ def gold_ranks(
         for start in sorted({row - row % piece for row in rows.tolist()}):
             here = (rows >= start) & (rows < start + piece)
             own[here] = scored(start)[asked[here], rows[here] - start]
+        if not np.isfinite(own).all():
+            raise InputError("a vector holds numbers that are not finite: nothing can be ranked")
         before = np.zeros(len(rows), dtype=np.int64)
         for start in starts:
             scores = scored(start)

@@ -159,7 +159,7 @@ class SelfAttention(nn.Module):
         q, k, v = (t.view(len(t), self.heads, -1) for t in (q, k, v))
         if q.is_cuda and not dropout and q.dtype in (torch.float16, torch.bfloat16):
             return self._varlen(q, k, v, layout, cls_only)
-        if q.dtype == torch.bfloat16 and not q.is_cuda and torch.is_grad_enabled():
+        if q.dtype == torch.bfloat16 and not q.is_cuda and self.training:
             # On CPUs the derivative of attention in bfloat16 takes four times as long.
             with torch.autocast("cpu", enabled=False):
                 q, k, v = q.float(), k.float(), v.float()

@@ -19,7 +19,7 @@ def model_card(description: Mapping[str, Any], measures: Mapping[str, float]) ->
 
     Args:
         description: what the run is continued with: ``trained``, ``data``, ``start``, settings.
-        measures: of the best model on the dev set, the deciding one first; may be empty.
+        measures: of this model on the dev set, the deciding one first; may be empty.
     """
     trained = str(description.get("trained", "model"))
     lines = [
@@ -64,7 +64,7 @@ def _measures(measures: Mapping[str, float]) -> Iterator[str]:
         return
     yield "## Measured on the dev samples"
     yield ""
-    yield f"The model with the best {next(iter(measures))} of all evaluations is kept."
+    yield f"The first, {next(iter(measures))}, decides which model of a run is its best."
     yield ""
     yield "| measure | value |"
     yield "|---|---|"
@@ -77,7 +77,7 @@ def _settings(description: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| setting | value |"
     yield "|---|---|"
-    for stage in ("retriever", "reader", "loop"):
+    for stage in ("retriever", "reader", "refresh", "loop"):
         for name, value in (description.get(stage) or {}).items():
             yield f"| {stage}.{name} | {json.dumps(value)} |"
     if "tied" in description:

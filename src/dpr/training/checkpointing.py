@@ -1,7 +1,7 @@
 """One file that holds a training run's state: weights, optimizer moments, position. No pickle.
 
-Files are written under another name, synced, then renamed, and folders likewise: a kill leaves the
-old one or the new one whole.
+Files are written under another name, synced, then renamed; folders are renamed likewise, unsynced.
+A kill leaves the old one or the new one whole.
 """
 
 from __future__ import annotations
@@ -70,14 +70,18 @@ def load_checkpoint(
             for name, parameter in parameters.items():
                 parameter.copy_(file.get_tensor(f"model.{name}"))
                 state = {
-                    m: file.get_tensor(f"{m}.{name}") for m in MOMENTS if f"{m}.{name}" in names
+                    m: file.get_tensor(f"{m}.{name}").to(parameter.device)
+                    for m in MOMENTS
+                    if f"{m}.{name}" in names
                 }
                 if state:
                     optimizer.state[parameter] = state
             position: dict[str, object] = json.loads(file.metadata()["position"])
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}; delete it to begin anew") from error
-    return Position(**position)  # type: ignore[arg-type]
+        return Position(**position)  # type: ignore[arg-type]
+    except (SafetensorError, OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error}; begin anew in another folder"
+        ) from error
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -35,7 +35,7 @@ class Engine:
 
     Raises:
         MissingExtraError: accelerate, or a tracker, is not installed.
-        SettingsError: a tracker that is not known.
+        SettingsError: a tracker that is not known, or a precision that cannot be had here.
     """
 
     def __init__(
@@ -43,7 +43,11 @@ class Engine:
     ) -> None:
         try:
             from accelerate import Accelerator
-            from accelerate.utils import is_tensorboard_available, is_wandb_available
+            from accelerate.utils import (
+                GradientAccumulationPlugin,
+                is_tensorboard_available,
+                is_wandb_available,
+            )
         except ImportError:
             raise MissingExtraError("accelerate", "train", "training") from None
         for name in trackers:
@@ -53,12 +57,22 @@ class Engine:
                 raise MissingExtraError(name, "track", "tracking by tensorboard")
             if name == "wandb" and not is_wandb_available():
                 raise SettingsError("tracker 'wandb' needs the package wandb: pip install wandb")
-        self._accelerator = Accelerator(
-            mixed_precision=_NAMES[precision],
-            log_with=list(trackers) or None,
-            project_dir=folder,
-            cpu=not torch.accelerator.is_available(),  # or else its processes would not know
-        )
+        there = torch.accelerator.is_available()
+        if precision == "float16" and not there:
+            raise SettingsError("precision='float16' needs a GPU; on a CPU give 'bfloat16'")
+        try:
+            self._accelerator = Accelerator(
+                mixed_precision=_NAMES[precision],
+                log_with=list(trackers) or None,
+                project_dir=folder,
+                cpu=not there,  # or else its processes would not know of each other
+                # The loop accumulates; a launcher's setting would divide every loss once more.
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            )
+        except ValueError as error:
+            raise SettingsError(
+                f"precision={precision!r}: {error}; train with one precision in a process"
+            ) from error
         self._trackers = tuple(trackers)
         self.device: torch.device = self._accelerator.device
         self.processes = Processes(self._accelerator.process_index, self._accelerator.num_processes)

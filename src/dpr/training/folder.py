@@ -5,6 +5,7 @@
     loss.png                the loss and the dev measure, as a picture
     checkpoint.safetensors  weights, optimizer and position, replaced atomically
     best/, last/            models in the ordinary layout, replaced as a whole
+    negatives/              those that were found anew
     failed-batch.json       the batch that training could not go on with
 
 Knows nothing of models.
@@ -13,6 +14,8 @@ Knows nothing of models.
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,16 +36,26 @@ class RunFolder:
         """Makes the folder ready; whether there is a checkpoint to go on from.
 
         Raises:
-            SettingsError: it holds a run that was begun with other settings.
+            SettingsError: it holds a run that was begun with other settings, or models without the
+                checkpoint of their run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         settings = self.path / "settings.json"
         goes_on = self.checkpoint.exists()
         if goes_on and settings.exists():
             self._check(settings)
-        replace_text(settings, self._text)
         for name in ("best", "last"):
             mend_folder(self.path / name)
+            if self.has(name) and not goes_on:
+                raise SettingsError(
+                    f"{self.path / name} is of a run whose checkpoint is gone; move it away, or "
+                    "give another folder"
+                )
+        if not goes_on:  # what a run left that was killed before its first checkpoint
+            shutil.rmtree(self.path / "negatives", ignore_errors=True)
+            for name in ("log.jsonl", "failed-batch.json"):
+                (self.path / name).unlink(missing_ok=True)
+        replace_text(settings, self._text)
         return goes_on
 
     def _check(self, path: Path) -> None:
@@ -88,8 +101,17 @@ class RunFolder:
     def keep_failed(self, batch: Any) -> Path:
         """Writes down a batch that training could not go on with."""
         path = self.path / "failed-batch.json"
-        replace_text(path, json.dumps(batch, indent=1, ensure_ascii=False) + "\n")
+        replace_text(path, json.dumps(_written(batch), indent=1, ensure_ascii=False) + "\n")
         return path
+
+
+def _written(value: Any) -> Any:
+    """The same as JSON can hold it: numbers that are none as words."""
+    if isinstance(value, dict):
+        return {key: _written(one) for key, one in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,12 +22,13 @@ from typing import Any, Generic
 import torch
 from torch import Tensor
 
+from dpr.collection.storage import make_folder, writer_lock
 from dpr.errors import DPRError
 from dpr.training.checkpointing import Position, load_checkpoint, save_checkpoint
 from dpr.training.engine import Engine
 from dpr.training.folder import RunFolder
 from dpr.training.settings import LoopSettings as LoopSettings
-from dpr.training.task import Batch, Step
+from dpr.training.task import Batch, Step, seed_of
 from dpr.training.task import Task as Task
 
 Event = dict[str, Any]
@@ -71,7 +72,10 @@ class Run(Generic[Batch]):
         self._stepper = self.engine.prepare(self.optimizer)
         self.position = Position()
         self._stopping = False
+        self._measured: dict[str, float] = {}
         self.description = describe | {"loop": asdict(settings)}
+        if self.engine.processes.count > 1:
+            self.description["processes"] = self.engine.processes.count
         self.folder = RunFolder(folder, self.description)
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -103,19 +107,33 @@ class Run(Generic[Batch]):
         batches = len(self.task.batches(0))
         if batches == 0:
             raise DPRError("there is nothing to train on: no batch could be made of the samples")
-        per_epoch = math.ceil(batches / self.settings.accumulate)
+        with self._alone():
+            self._train(batches, math.ceil(batches / self.settings.accumulate))
+        return self.position.best
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The folder is this run's: another one in it would write over its files."""
+        if not self.engine.is_main:
+            yield
+            return
+        make_folder(self.folder.path)
+        with writer_lock(self.folder.path):
+            yield
+
+    def _train(self, batches: int, per_epoch: int) -> None:
         self._start()
-        total = per_epoch * self.settings.epochs
+        total, begun = per_epoch * self.settings.epochs, self.position.step
         with self._whole_steps():
             while self.position.step < total and not self._had_enough():
                 self._epoch(self.position.step // per_epoch, batches, per_epoch, total)
-        self._keep("last")
+        self._checkpoint()  # first: a folder with models and no checkpoint is none to go on in
+        if self.position.step > begun or not self.folder.has("last"):
+            self._keep("last", self._measured)
         if self.engine.is_main and not self.folder.has("best"):
-            self._keep("best")
-        self._checkpoint()
-        self.engine.end()
+            self._keep("best", self._measured)
         self.engine.processes.wait()
-        return self.position.best
+        self.engine.end()
 
     def _had_enough(self) -> bool:
         """Whether as many evaluations as ``patience`` allows have brought nothing better."""
@@ -175,6 +193,7 @@ class Run(Generic[Batch]):
                 self._checkpoint()
                 last_saved = time.monotonic()
             if stopping:
+                self.engine.processes.wait()  # or the launcher ends who is writing still
                 raise KeyboardInterrupt
             if self._had_enough():
                 return
@@ -207,11 +226,9 @@ class Run(Generic[Batch]):
         return found
 
     def _of_batch(self, number: int, count: int) -> Step:
-        settings, processes = self.settings, self.engine.processes
-        seed = settings.seed * 1_000_003 + self.position.step
-        seed = (seed * settings.accumulate + number) * processes.count + processes.rank
-        engine = self.engine
-        return Step(self.position.step, seed, 1 / count, engine.backward, engine.autocast)
+        engine, step = self.engine, self.position.step
+        seed = seed_of(self.settings.seed, step, number, engine.processes.rank)
+        return Step(step, seed, 1 / count, engine.backward, engine.autocast)
 
     def _fail(self, batches: Sequence[Batch], found: dict[str, float]) -> None:
         step = self.position.step
@@ -220,10 +237,11 @@ class Run(Generic[Batch]):
         if self.engine.is_main:
             path = self.folder.keep_failed({"step": step} | found | {"batches": described})
             kept = f"; its batch is in {path.name}"
+        self.engine.processes.wait()
         raise DPRError(
             f"step {step}: loss {found['loss']}, gradient norm {found['gradient_norm']}; training "
-            f"stops here and the checkpoint before it stands{kept}: lower the learning rate or "
-            "look for faulty samples"
+            f"stops here and the checkpoint before it stands{kept}: look for faulty samples, or "
+            "begin in another folder with a lower learning rate"
         )
 
     def _evaluate(self) -> None:
@@ -232,19 +250,24 @@ class Run(Generic[Batch]):
         measures = self.task.evaluate()
         if not measures:
             return
+        # The first process's, for all: the devices of others may differ in a last digit, and
+        # whether to stop is decided by it.
+        figures = torch.tensor(list(measures.values()), dtype=torch.float64)
+        shared = self.engine.processes.of_first(figures.to(self.engine.device)).tolist()
+        measures = self._measured = dict(zip(measures, shared, strict=True))
         name = next(iter(measures))
         self._log({"step": self.position.step} | measures)
         self.position.without_better += 1
         if measures[name] > self.position.best.get(name, float("-inf")):
             self.position.best, self.position.without_better = measures, 0
-            self._keep("best")
+            self._keep("best", measures)
         self._checkpoint()
 
-    def _keep(self, name: str) -> None:
+    def _keep(self, name: str, measures: dict[str, float]) -> None:
         def fill(folder: Path) -> None:
             self.task.save(folder)
             if self.card is not None:
-                text = self.card(self.description, self.position.best)
+                text = self.card(self.description, measures)
                 (folder / "README.md").write_text(text, encoding="utf-8")
 
         if self.engine.is_main:

@@ -45,15 +45,27 @@ class Processes:
         """Sums the gradients over the processes; a process that had none counts as zero."""
         if self.count == 1:
             return
+        gradients = []
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad)
+            gradients.append(parameter.grad)
+        together = torch.cat([one.flatten() for one in gradients])  # one message, not hundreds
+        dist.all_reduce(together)
+        parts = torch.split(together, [one.numel() for one in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def add(self, figures: Tensor) -> Tensor:
         """A tensor summed over the processes."""
         if self.count > 1:
             dist.all_reduce(figures)
+        return figures
+
+    def of_first(self, figures: Tensor) -> Tensor:
+        """The first process's tensor, for all."""
+        if self.count > 1:
+            dist.broadcast(figures, 0)
         return figures
 
     def wait(self) -> None:

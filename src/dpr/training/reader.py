@@ -133,6 +133,7 @@ class ReaderTask:
         self.without_span = len(train) - len(usable)
         self.train = [train[number] for number in usable]
         self.positives = [positives[number] for number in usable]
+        self.negatives = [_negatives(sample) for sample in self.train]
 
     def _positives(self, samples: Sequence[TrainingSample]) -> list[list[Positive]]:
         """The windows of each sample's positive passages that hold an answer."""
@@ -167,7 +168,7 @@ class ReaderTask:
         rng.shuffle(order)
         rows = []
         for number in order:
-            pool, found = self.train[number].best_negatives, self.positives[number]
+            pool, found = self.negatives[number], self.positives[number]
             count = min(self.settings.passages - bool(found), len(pool))
             positive = rng.choice(found) if found else None
             rows.append(ReaderRow(number, positive, tuple(rng.sample(pool, count))))
@@ -268,6 +269,12 @@ class ReaderTask:
 
     def _reading(self) -> ReadingSettings:
         return ReadingSettings(max_length=self.settings.max_length, stride=self.settings.stride)
+
+
+def _negatives(sample: TrainingSample) -> tuple[Context, ...]:
+    """A sample's negatives but for those that are its positives as well."""
+    golds = {context.key for context in sample.positives}
+    return tuple(one for one in sample.best_negatives if one.key not in golds)
 
 
 def read_gold(reader: Reader, samples: Sequence[TrainingSample]) -> list[str]:

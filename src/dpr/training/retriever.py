@@ -8,6 +8,8 @@ of the batch, and its questions are compared with the passages of all.
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +20,6 @@ from torch import Tensor, nn
 
 from dpr.encoding import SETTINGS_NAME, ContextEncoder, EncodingSettings, QuestionEncoder
 from dpr.errors import SettingsError
-from dpr.evaluation.matching import Matcher
 from dpr.evaluation.measures import gold_ranks, summary
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
@@ -33,6 +34,7 @@ from dpr.training.losses import (
     suspects,
     without,
 )
+from dpr.training.negatives import answer_matcher
 from dpr.training.processes import Processes
 from dpr.training.samples import TrainingSample
 from dpr.training.sampling import Key, RetrieverBatch, draw_batches
@@ -41,6 +43,7 @@ from dpr.training.task import Figures, Step
 from dpr.training.vectors import Encoding
 
 ALONE = Processes()
+AT_ONCE = 10_000  # passages tokenized together
 
 
 class Refresher(Protocol):
@@ -93,11 +96,38 @@ class RetrieverTask:
         self.question_ids = question_ids(
             tokenizer, [sample.question for sample in train], settings.question_length
         )
-        self.passage_ids: dict[Key, list[int]] = {}
+        self.passage_ids: dict[Key, Sequence[int]] = {}
         self._fixed: dict[Key, Tensor] = {}
         self._take_passages(train)
-        self.golds = [{context.key for context in sample.positives} for sample in train]
-        self.matchers = [Matcher(sample.answers) for sample in train if settings.mask_answers]
+        by_question: dict[str, set[Key]] = defaultdict(set)  # which may stand in several samples
+        for sample in train:
+            by_question[sample.question] |= {context.key for context in sample.positives}
+        self.golds = [by_question[sample.question] for sample in train]
+        self.matchers = [answer_matcher(one.answers) for one in train if settings.mask_answers]
+        self._check()
+
+    def _check(self) -> None:
+        """Refuses settings that the samples have nothing for.
+
+        Raises:
+            SettingsError: says which.
+        """
+        if self.settings.distillation:
+            if self.refresher is not None:
+                raise SettingsError(
+                    "distillation with negatives that are found anew: those have no teacher's "
+                    "scores; mine once, with a teacher (dpr mine --teacher), or leave one out"
+                )
+            scored = sum(_scored(sample) for sample in self.train)
+            if not scored or not self.settings.hard_negatives:
+                raise SettingsError(
+                    f"distillation={self.settings.distillation}: {scored:,} of {len(self.train):,} "
+                    "samples have a teacher's score of their positive and of a hard negative, and "
+                    f"hard_negatives={self.settings.hard_negatives}; score them (dpr mine "
+                    "--teacher), and draw at least one"
+                )
+        if self.settings.mask_answers and not any(self.matchers):
+            raise SettingsError("mask_answers: no sample has an answer to look for")
 
     def _take_passages(self, samples: Sequence[TrainingSample]) -> None:
         """Tokenizes the passages that are new; of a context encoder that is left as it is, takes
@@ -111,13 +141,15 @@ class RetrieverTask:
             )
             if key not in self.passage_ids
         ]
-        titles, texts = [key[0] for key in new], [key[1] for key in new]
-        ids, _ = passage_ids(self.tokenizer, titles, texts, self.settings.passage_length)
-        self.passage_ids |= zip(new, ids, strict=True)
-        if self.settings.question_tower_only:
-            encoder = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
-            vectors = torch.from_numpy(encoder.encode_ids(ids)).to(self.question_model.device)
-            self._fixed |= zip(new, vectors, strict=True)
+        for first in range(0, len(new), AT_ONCE):  # what the tokenizer gives is bulky
+            keys = new[first : first + AT_ONCE]
+            titles, texts = [key[0] for key in keys], [key[1] for key in keys]
+            ids, _ = passage_ids(self.tokenizer, titles, texts, self.settings.passage_length)
+            self.passage_ids |= {key: array("i", one) for key, one in zip(keys, ids, strict=True)}
+            if self.settings.question_tower_only:
+                encoder = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
+                vectors = torch.from_numpy(encoder.encode_ids(ids))
+                self._fixed |= zip(keys, vectors.to(self.question_model.device), strict=True)
 
     def batches(self, epoch: int) -> list[RetrieverBatch]:
         """See ``draw_batches``; of negatives that were found anew, those for this epoch."""
@@ -208,9 +240,10 @@ class RetrieverTask:
         excluded = torch.zeros(len(numbers), len(rows), dtype=torch.bool)
         for place, number in enumerate(numbers):
             excluded[place, [rows[key] for key in self.golds[number] if key in rows]] = True
-            if self.settings.mask_answers and self.train[number].answers:
-                holding = (self.matchers[number].matches(text) for _, text in batch.passages)
-                excluded[place] |= torch.tensor(list(holding))
+            matcher = self.matchers[number] if self.settings.mask_answers else None
+            if matcher is not None:
+                holding = [matcher.matches(text) for _, text in batch.passages]
+                excluded[place] |= torch.tensor(holding)
         return excluded
 
     def _teacher(self, batch: RetrieverBatch, numbers: Sequence[int]) -> Tensor:
@@ -281,6 +314,13 @@ class RetrieverTask:
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         save_settings(self._encoding(), folder / SETTINGS_NAME)
+
+
+def _scored(sample: TrainingSample) -> bool:
+    """Whether a teacher has scored the positive that is trained on and a hard negative."""
+    return sample.positives[0].teacher_score is not None and any(
+        one.teacher_score is not None for one in sample.best_negatives
+    )
 
 
 def tie(question_model: DPRQuestionEncoder, context_model: DPRContextEncoder) -> None:

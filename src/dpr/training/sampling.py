@@ -38,7 +38,8 @@ def draw_batches(
     says; its last part by draw.
 
     Raises:
-        SettingsError: a rate for a dataset that is not there, or none for one that is.
+        SettingsError: a rate for a dataset that is not there, none for one that is, or one that
+            comes to no question.
     """
     rng = random.Random(f"{seed}/{epoch}")
     if not settings.rates:
@@ -55,7 +56,13 @@ def draw_batches(
     batches = []
     for name in sorted(members):
         groups: list[Group] = []
-        whole, part = divmod(round(rates[name] * len(members[name])), len(members[name]))
+        count = round(rates[name] * len(members[name]))
+        if not count:
+            raise SettingsError(
+                f"rates={settings.rates!r}: of the {len(members[name]):,} questions of {name} that "
+                "is none; give a higher rate"
+            )
+        whole, part = divmod(count, len(members[name]))
         for numbers in (*[members[name]] * whole, rng.sample(members[name], part)):
             groups += _ordered(numbers, samples, settings, rng)
         batches += _cut(groups, samples, settings, rng)

@@ -6,6 +6,7 @@ so that a command line can show the defaults without loading it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dpr.errors import SettingsError
@@ -58,10 +59,10 @@ class LoopSettings:
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
         for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{name}={getattr(self, name)}; give a number above 0")
         for name in ("warmup_steps", "weight_decay", "checkpoint_seconds", "patience"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"{name}={getattr(self, name)}; give 0 or more")
 
 
@@ -123,6 +124,8 @@ class RetrieverSettings:
                 raise SettingsError(f"{name}={getattr(self, name)}; give at least 8 tokens")
         if self.hard_negatives < 0:
             raise SettingsError(f"hard_negatives={self.hard_negatives}; give 0 or more")
+        if self.mask_margin is not None and not 0 <= self.mask_margin < math.inf:
+            raise SettingsError(f"mask_margin={self.mask_margin}; give a number of 0 or more")
         if not 0 <= self.distillation <= 1:
             raise SettingsError(f"distillation={self.distillation}; give a share between 0 and 1")
         if not self.teacher_temperature > 0:
@@ -140,15 +143,16 @@ class RetrieverSettings:
         """
         found: dict[str, float] = {}
         for part in filter(None, self.rates.split(",")):
-            name, _, rate = part.rpartition("=")
+            name, _, rate = (one.strip() for one in part.rpartition("="))
             try:
-                found[name.strip()] = float(rate)
+                number = float(rate)
             except ValueError:
-                found[name.strip()] = 0.0
-            if not (name and 0 < found[name.strip()] < float("inf")):
+                number = 0.0
+            known, found[name] = name in found, number
+            if known or not (name and 0 < number < math.inf):
                 raise SettingsError(
-                    f"rates={self.rates!r}; give the datasets as 'name=rate,...', with rates "
-                    "above 0"
+                    f"rates={self.rates!r}; give each dataset once, as 'name=rate,...', with "
+                    "rates above 0"
                 )
         return found
 

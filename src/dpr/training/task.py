@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +16,12 @@ from torch import Tensor, nn
 
 Batch = TypeVar("Batch")
 Figures = dict[str, Tensor | float]
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed from several numbers. Torch's generator on CPUs takes 32 bits: sums and products of
+    small numbers would meet again soon."""
+    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=4).digest())
 
 
 def _backward(loss: Tensor) -> None:

@@ -20,8 +20,7 @@ from torch import Tensor
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, pack
 from dpr.tokens.batching import token_batches
 from dpr.training.losses import exact
-
-PARTS = 1 << 20  # seeds of the parts of one step
+from dpr.training.task import seed_of
 
 
 class Encoding:
@@ -48,7 +47,10 @@ class Encoding:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not cached):
             found = [self._encode(number) for number in range(len(self._parts))]
         if not found:
-            self.vectors = torch.zeros(0, model.embeddings_size, device=model.device)
+            # With a gradient, so that the backward of what is gathered runs in every process.
+            shape = 0, model.embeddings_size
+            nothing = exact(torch.zeros(shape, dtype=model.dtype, device=model.device))
+            self.vectors = nothing.requires_grad_()
             return
         order = torch.tensor([row for part in self._parts for row in part], device=model.device)
         self.vectors = torch.cat(found)[order.argsort()]
@@ -56,7 +58,7 @@ class Encoding:
             self.vectors.requires_grad_()
 
     def _encode(self, number: int) -> Tensor:
-        torch.manual_seed((self._seed * PARTS + number) % 2**63)
+        torch.manual_seed(seed_of(self._seed, number))
         ids, layout = pack([self._ids[row] for row in self._parts[number]], self._model.device)
         with self._autocast():
             return exact(self._model.encode_packed(ids, layout))
