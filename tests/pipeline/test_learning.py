@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from dpr.errors import InputError, SettingsError
 from dpr.pipeline import learning
 from dpr.pipeline.learning import learning_curve, make_tests
+from dpr.pipeline.models import model_names
 from dpr.records import Passage
+from dpr.shipped import ModelNames
 from dpr.training.efficiency import LearningSettings
 from dpr.training.samples import Context, TrainingSample
 from dpr.training.settings import LoopSettings, RetrieverSettings
@@ -55,6 +61,60 @@ def test_a_curve_is_measured_and_goes_on(
     monkeypatch.setattr(learning, "gold_ranks", never)
     again = learning_curve(TRAIN, tests, tiny_model, tmp_path, **options)
     assert again == curve
+
+
+def test_other_questions_golds_or_passages_are_measured_anew(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *rest = SETS["own"]
+    others = [
+        SETS,
+        SETS | {"own": [replace(first, question="who is somebody else"), *rest]},
+        SETS | {"own": [replace(first, positives=rest[0].positives), *rest]},
+        SETS | {"own": [replace(first, positives=(Context("a text", "t0"),)), *rest]},
+    ]
+    measured: list[object] = []
+    ranks = learning.gold_ranks
+
+    def counted(*given: Any) -> Any:
+        measured.append(given)
+        return ranks(*given)
+
+    def untaught(*given: object) -> ModelNames:
+        return model_names(tiny_model)
+
+    monkeypatch.setattr(learning, "gold_ranks", counted)
+    monkeypatch.setattr(learning, "teach", untaught)
+    for times, sets in enumerate([*others, others[-1]]):
+        assert {name: len(of_one) for name, of_one in sets.items()} == {"own": 5, "other": 3}
+        learning_curve(
+            TRAIN, make_tests(sets, TRAIN), tiny_model, tmp_path, settings=LearningSettings("all")
+        )
+        # Two sets, untrained and trained.
+        assert len(measured) == 4 * min(times + 1, len(others))
+
+
+def test_codes_are_measured_as_they_are_searched(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[bool] = []
+    ranks = learning.gold_ranks
+
+    def looked_at(questions: Any, passages: Any, golds: Any) -> Any:
+        kinds.append(bool((passages == np.sign(passages)).all()))
+        return ranks(questions, passages, golds)
+
+    monkeypatch.setattr(learning, "gold_ranks", looked_at)
+    tests, settings = make_tests(SETS, TRAIN), LearningSettings("4", 2, 1)
+    for hashing in (True, False):
+        retriever = replace(RETRIEVER, hashing=hashing)
+        to = tmp_path / "a"  # what was measured by signs is not taken for the other
+        if not hashing:
+            shutil.rmtree(to / "size-4")
+        learning_curve(
+            TRAIN, tests, tiny_model, to, loop=LOOP, retriever=retriever, settings=settings
+        )
+    assert kinds == [True] * 4 + [False] * 4
 
 
 def test_questions_that_are_trained_on_are_no_test() -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import shutil
+from pathlib import Path
 
-from dpr.errors import InputError
+import pytest
+import torch
+
+from dpr.errors import InputError, SettingsError
 from dpr.evaluation.levels import document_of
+from dpr.models.checkpoint import weights_fingerprint
+from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.pipeline.systems import Shelf
-from dpr.pipeline.teaching import by_answers, divide, samples
+from dpr.pipeline.teaching import by_answers, divide, samples, teach
 from dpr.records import Passage, Question, QuestionSet
+from dpr.training.samples import Context, TrainingSample
+from dpr.training.settings import LoopSettings, RetrieverSettings
 
 
 def asked(documents: int, each: int = 2) -> QuestionSet:
@@ -83,3 +92,53 @@ def test_samples() -> None:
     assert [one.id for one in first.hard_negatives] == ["b"]  # c holds the answer, d no word of it
     assert [one.id for one in second.positives] == ["a#1"]  # the piece that BM25 ranks best
     assert {one.id for one in second.hard_negatives} == {"b", "c"}
+
+
+SAMPLES = [
+    TrainingSample(f"who is {n}", (), (Context(f"the king of {n}", f"t{n}"),)) for n in range(4)
+]
+LOOP = LoopSettings(epochs=1, learning_rate=1e-3, warmup_steps=0)
+
+
+def settings(question_tower_only: bool = False) -> RetrieverSettings:
+    return RetrieverSettings(4, 0, passage_length=32, question_tower_only=question_tower_only)
+
+
+def test_only_the_question_tower_of_a_tied_model(tiny_model: Path, tmp_path: Path) -> None:
+    names = teach(tiny_model, SAMPLES, (), tmp_path, loop=LOOP, settings=settings(True))
+    start = DPRContextEncoder.from_pretrained(tiny_model / "encoder").state_dict()
+    kept = DPRContextEncoder.from_pretrained(names.context).state_dict()
+    assert all(torch.equal(kept[name], start[name]) for name in start)
+    question = DPRQuestionEncoder.from_pretrained(names.question).state_dict()
+    trained = [name for name in question if name.endswith("query.weight")]
+    assert trained
+    assert not any(
+        torch.equal(question[name], start[name.replace("question_", "ctx_")]) for name in trained
+    )
+
+
+def test_a_plain_checkpoint_becomes_two_towers(tiny_model: Path, tmp_path: Path) -> None:
+    """As in ``dpr train``; a model whose towers are tied stays so."""
+    plain, tied = tmp_path / "bert", tmp_path / "tied"
+    shutil.copytree(tiny_model / "encoder", plain)
+    names = teach(str(plain), SAMPLES, (), tmp_path / "run", loop=LOOP, settings=settings())
+    assert Path(names.question).name == "question_encoder"
+    assert Path(names.context).name == "ctx_encoder"
+    names = teach(tiny_model, SAMPLES, (), tied, loop=LOOP, settings=settings())
+    assert names.question == names.context
+    assert json.loads((tied / "settings.json").read_text(encoding="utf-8"))["tied"] is True
+
+
+def test_a_start_is_known_by_its_weights(tiny_model: Path, tmp_path: Path) -> None:
+    model, run = tmp_path / "model", tmp_path / "run"
+    shutil.copytree(tiny_model, model)
+    teach(model, SAMPLES, (), run, loop=LOOP, settings=settings())
+    begun = json.loads((run / "settings.json").read_text(encoding="utf-8"))["start"]
+    encoder = DPRQuestionEncoder.from_pretrained(model / "encoder")
+    assert begun["question"] == weights_fingerprint(encoder.state_dict())
+    assert f"- question: `{begun['question']}`" in (run / "best" / "README.md").read_text()
+    with torch.no_grad():
+        next(encoder.parameters()).add_(1.0)
+    encoder.save_pretrained(model / "encoder")
+    with pytest.raises(SettingsError, match=r"start\.question was"):
+        teach(model, SAMPLES, (), run, loop=LOOP, settings=settings())

@@ -38,7 +38,14 @@ Pool = Annotated[
         metavar="SOURCE", help="Documents to search among beside the samples' passages; repeatable."
     ),
 ]
-Start = Annotated[str, typer.Option(metavar="PLACE", help="The model that each size starts from.")]
+Start = Annotated[
+    str,
+    typer.Option(
+        metavar="PLACE",
+        help="What each size starts from: a model of the package, a model folder, or a BERT "
+        "(folder or hub id) for both towers.",
+    ),
+]
 To = Annotated[Path, typer.Option(metavar="DIR", help="The folder of the runs and the picture.")]
 
 
@@ -73,6 +80,11 @@ def learning_curve(
     samples = read_all(train, on_error.value)
     named = {name: read_all([file], on_error.value) for name, file in _names(test).items()}
     tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed))
+    if retriever.hashing:
+        terminal.note(
+            "--hashing: passages are searched by the signs of their vectors, those of the "
+            "untrained model too"
+        )
     try:
         with telling() as tell:
             curve = make(

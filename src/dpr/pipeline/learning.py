@@ -7,18 +7,22 @@ interrupted curve goes on. Wires training, encoding and search together.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import InputError, SettingsError
 from dpr.evaluation.measures import gold_ranks
 from dpr.indexes.bm25 import BM25Index
-from dpr.pipeline.models import Model, model_names
+from dpr.pipeline.models import Model, towers
 from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
 from dpr.records import Passage
 from dpr.shipped import ModelNames
@@ -45,6 +49,16 @@ class Tests:
 
     def questions(self, name: str) -> list[str]:
         return [sample.question for sample in self.sets[name]]
+
+    def digests(self) -> dict[str, Any]:
+        """SHA-256 of the passages and of each set's questions with their golds."""
+        return {
+            "pool": _digest((one.title, one.text) for one in self.pool),
+            "sets": {
+                name: _digest(zip(self.questions(name), self.golds(name), strict=True))
+                for name in self.sets
+            },
+        }
 
 
 def make_tests(
@@ -90,6 +104,11 @@ def learning_curve(
 ) -> LearningCurve:
     """Trains on each size from the start anew and measures all on the test sets.
 
+    Args:
+        start: a model, or a BERT (folder or hub id) for both towers.
+        retriever: with ``hashing`` the signs of passage vectors are searched, of the untrained
+            model's too.
+
     Raises:
         SettingsError: the sizes are more than there are questions.
     """
@@ -100,10 +119,14 @@ def learning_curve(
             f"sizes={settings.sizes!r}; there are {len(train):,} training questions"
         )
     order = random.Random(loop.seed).sample(range(len(train)), len(train))
-    names = model_names(start)
     tell("searching by BM25")
     bm25 = _by_words(tests, settings.k)
-    untrained = _kept(to / "untrained", names, tests, settings.k, tell)
+    made_from = {"tests": tests.digests(), "signs": retriever.hashing}
+
+    def measured(folder: Path, model: ModelNames) -> Found:
+        return _first(_kept(folder, model, tests, made_from, tell), settings.k)
+
+    untrained = measured(to / "untrained", towers(start))
     trained = {}
     for size in sizes:
         some = [train[number] for number in sorted(order[:size])]
@@ -111,7 +134,7 @@ def learning_curve(
         tell(f"training on {size:,} questions, {of_size.epochs} epochs")
         folder = to / f"size-{size}"
         model = teach(start, some, (), folder, _spoken(tell, size), of_size, batches)
-        trained[size] = _kept(folder, model, tests, settings.k, tell)
+        trained[size] = measured(folder, model)
     return LearningCurve(settings.k, tuple(tests.sets), bm25, untrained, trained)
 
 
@@ -146,22 +169,24 @@ def _by_words(tests: Tests, k: int) -> Found:
     return found
 
 
-def _kept(folder: Path, names: ModelNames, tests: Tests, k: int, tell: Tell) -> Found:
-    """What a model finds: measured, or as it was measured before with the same weights."""
+def _kept(
+    folder: Path, names: ModelNames, tests: Tests, made_from: Mapping[str, Any], tell: Tell
+) -> dict[str, list[int]]:
+    """Ranks of the golds by a model: measured, or as they were measured before with the same
+    weights on the same questions."""
     context = ContextEncoder.from_pretrained(names.context)
     question = QuestionEncoder.from_pretrained(names.question)
-    made_from = {
-        "encoders": [context.fingerprint, question.fingerprint],
-        "pool": len(tests.pool),
-        "questions": {name: len(of_one) for name, of_one in tests.sets.items()},
-    }
+    made = {"encoders": [context.fingerprint, question.fingerprint], **made_from}
     path = folder / MEASURED
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["made_from"] == made_from:
-            return _first(kept["ranks"], k)
+        if kept["made_from"] == made:
+            known: dict[str, list[int]] = kept["ranks"]
+            return known
     tell(f"measuring {folder.name}")
     vectors = context.encode(tests.pool)
+    if made_from["signs"]:
+        vectors = np.sign(vectors)
     ranks = {
         name: gold_ranks(
             question.encode(tests.questions(name)), vectors, tests.golds(name)
@@ -169,9 +194,16 @@ def _kept(folder: Path, names: ModelNames, tests: Tests, k: int, tell: Tell) -> 
         for name in tests.sets
     }
     folder.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps({"made_from": made_from, "ranks": ranks}) + "\n")
-    return _first(ranks, k)
+    replace_text(path, json.dumps({"made_from": made, "ranks": ranks}) + "\n")
+    return ranks
 
 
 def _first(ranks: Mapping[str, Sequence[int]], k: int) -> Found:
     return {name: [float(rank < k) for rank in of_one] for name, of_one in ranks.items()}
+
+
+def _digest(records: Iterable[Any]) -> str:
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(json.dumps(record).encode() + b"\n")
+    return digest.hexdigest()

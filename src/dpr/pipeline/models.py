@@ -23,6 +23,28 @@ def model_names(model: Model) -> ModelNames:
     return find_models(os.fspath(model))
 
 
+def towers(start: Model) -> ModelNames:
+    """Where both towers of a training begin: a model's own, or one plain checkpoint for both, a
+    folder or a hub id."""
+    if isinstance(start, ModelNames):
+        return model_names(start)
+    place = os.fspath(start)
+    if (Path(place) / "config.json").is_file():
+        return ModelNames(place, place)
+    try:
+        return find_models(place)
+    except CheckpointError:
+        if Path(place).is_dir():
+            raise
+        return ModelNames(place, place)  # a hub id; loading says where it is none
+
+
+def has_one_tower(names: ModelNames) -> bool:
+    """Whether a start is a model whose towers are tied. A plain BERT becomes two, as in the
+    paper."""
+    return names.question == names.context and Path(names.question).name == "encoder"
+
+
 def made_with(folder: str) -> ModelNames:
     """The models that a collection was made with."""
     model = read_manifest(folder).made_from.get("model", DEFAULT)

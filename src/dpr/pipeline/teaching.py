@@ -19,8 +19,9 @@ from dpr.errors import InputError
 from dpr.evaluation.levels import document_of
 from dpr.evaluation.matching import Matcher
 from dpr.indexes.bm25 import BM25Index
+from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
-from dpr.pipeline.models import Model, model_names
+from dpr.pipeline.models import Model, has_one_tower, model_names, towers
 from dpr.pipeline.systems import Shelf
 from dpr.records import Passage, QuestionSet
 from dpr.shipped import ModelNames
@@ -167,13 +168,15 @@ def teach(
     loop: LoopSettings = LOOP,
     settings: RetrieverSettings = RETRIEVER,
 ) -> ModelNames:
-    """Trains both towers from a model's; tied ones stay tied. Gives the best model (the last where
-    there are no dev samples), with the reader that it had; goes on where it was interrupted."""
-    names = model_names(model)
+    """Trains both towers from a model's, or from a BERT. Tied ones stay tied, unless only that of
+    questions is to be trained. Gives the best model (the last where there are no dev samples), with
+    the reader that it had; goes on where it was interrupted."""
+    names = towers(model)
     torch.manual_seed(loop.seed)
     question = DPRQuestionEncoder.from_pretrained(names.question, dtype="float32")
     context = DPRContextEncoder.from_pretrained(names.context, dtype="float32")
-    if names.question == names.context:
+    share = has_one_tower(names) and not settings.question_tower_only
+    if share:
         tie(question, context)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
     engine = Engine(loop.precision)
@@ -191,9 +194,13 @@ def teach(
     )
     description = {
         "trained": "retriever",
-        "start": names.to_dict(),
-        # A run goes on only with the samples that it began with.
+        # A run goes on only with the weights and samples that it began with.
+        "start": {
+            name: weights_fingerprint(one.state_dict())
+            for name, one in (("question", question), ("context", context))
+        },
         "data": {"train": _digest(train), "dev": _digest(dev)},
+        "tied": share,
         "retriever": asdict(settings),
     }
     Run(task, loop, to, description, tell, engine, model_card)()

@@ -92,22 +92,23 @@ class LearningCurve:
         }
 
     def verdict(self) -> list[str]:
-        """What it comes to, in sentences: whether to train, on how much, and what it costs."""
+        """What it comes to, in sentences: whether to train, on how much, and what it costs.
+
+        The largest size is compared, whatever came out: the best of several would be better than
+        it is, by being chosen on the questions that it is compared on.
+        """
         own, *others = self.tests
-        size = max(self.trained, key=lambda one: (_mean(self.trained[one][own]), -one))
-        best = self.trained[size]
-        gain = self._against(best, self.untrained, own, UNTRAINED)
-        sentences = [self._worth(gain, size, own)]
-        if (rest := max(self.trained)) != size:
-            sentences.append(
-                f"More than {size:,} questions ({rest:,}) did not do better in this run."
-            )
+        size = max(self.trained)
+        largest = self.trained[size]
+        sentences = [self._worth(self._against(largest, self.untrained, own, UNTRAINED), size, own)]
+        if better := self._better(own):
+            sentences.append(better)
         elif more := self._more(own):
             sentences.append(more)
-        beside = self._against(best, self.bm25, own, BM25)
+        beside = self._against(largest, self.bm25, own, BM25)
         sentences.append(f"Against BM25: {_difference(beside)}.")
         for test in others:
-            cost = self._against(best, self.untrained, test, UNTRAINED)
+            cost = self._against(largest, self.untrained, test, UNTRAINED)
             sentences.append(f"On {test}, which it was not trained for: {_difference(cost)}.")
         return sentences
 
@@ -120,6 +121,17 @@ class LearningCurve:
         if gain.difference < 0:
             return f"Do not train on these: on {test}, {_difference(gain)} after training."
         return f"Train: on {test}, {_difference(gain)} after training on {size:,} questions."
+
+    def _better(self, test: str) -> str:
+        """Whether a smaller size came out better."""
+        size = max(self.trained, key=lambda one: (_mean(self.trained[one][test]), one))
+        if size == (largest := max(self.trained)):
+            return ""
+        values = [f"{_mean(self.trained[one][test]):.3f}" for one in (size, largest)]
+        return (
+            f"{size:,} questions did better in this run (R@{self.k} {values[0]}, and {values[1]} "
+            f"with {largest:,}); whether that is chance was not tested."
+        )
 
     def _more(self, test: str) -> str:
         """Whether the last step of the curve still rises."""

@@ -1,0 +1,32 @@
+"""What users call a model, as places: where a training begins."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dpr.errors import CheckpointError
+from dpr.pipeline.models import has_one_tower, towers
+from dpr.shipped import ModelNames
+
+
+def test_where_both_towers_begin(tiny_model: Path, tmp_path: Path) -> None:
+    inside = str(tiny_model / "encoder")
+    assert towers(tiny_model) == ModelNames(inside, inside, str(tiny_model / "reader"))
+    plain = tmp_path / "bert"
+    shutil.copytree(inside, plain)
+    for place in (str(plain), "someone/bert"):
+        assert towers(place) == ModelNames(place, place)
+    two = ModelNames("a/question", "a/context")
+    assert towers(two) == two
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="holds no dual encoder"):
+        towers(tmp_path / "empty")
+
+
+def test_one_tower_is_that_of_a_tied_model(tiny_model: Path) -> None:
+    assert has_one_tower(towers(tiny_model))
+    assert not has_one_tower(towers("someone/bert"))
+    assert not has_one_tower(ModelNames("a/question_encoder", "a/ctx_encoder"))
