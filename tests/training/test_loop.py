@@ -270,6 +270,26 @@ def test_models_without_their_checkpoint_are_not_written_over(tmp_path: Path) ->
     assert (tmp_path / "best" / "weights.json").exists()
 
 
+def test_a_kill_between_the_first_best_and_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, checkpoint_seconds=1e9)
+    whole = Run(Task(), settings, tmp_path / "whole", {})()
+    cut = Run(Task(), settings, tmp_path / "cut", {})
+    keep = cut._keep
+
+    def killed(name: str, measures: dict[str, float]) -> None:
+        keep(name, measures)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cut, "_keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        cut()
+    resumed = Task()
+    assert Run(resumed, settings, tmp_path / "cut", {})() == whole
+    assert resumed.done == 14
+
+
 def test_what_a_run_left_before_its_first_checkpoint_is_cleared(tmp_path: Path) -> None:
     with pytest.raises(DPRError, match="step 3"):
         Run(Task(poison=3), replace(SETTINGS, checkpoint_seconds=1e9), tmp_path, {})()

@@ -26,12 +26,14 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 @dataclass(slots=True)
 class Position:
     """Where a run stands: steps done, the measures of the best model so far, evaluations since
-    that were no better, and the state of float16's scale."""
+    that were no better, the state of float16's scale, and whether the evaluation that is due
+    there is still to be done."""
 
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
     without_better: int = 0
     scaler: dict[str, float] = field(default_factory=dict)
+    evaluating: bool = False
 
 
 def save_checkpoint(

@@ -124,6 +124,8 @@ class Run(Generic[Batch]):
     def _train(self, batches: int, per_epoch: int) -> None:
         self._start()
         total, begun = per_epoch * self.settings.epochs, self.position.step
+        if self.position.evaluating:
+            self._evaluate()
         with self._whole_steps():
             while self.position.step < total and not self._had_enough():
                 self._epoch(self.position.step // per_epoch, batches, per_epoch, total)
@@ -247,7 +249,11 @@ class Run(Generic[Batch]):
     def _evaluate(self) -> None:
         for module in self.task.modules.values():
             module.eval()
+        if self.engine.is_main and not self.folder.checkpoint.exists():
+            self.position.evaluating = True  # what is best is not kept without a checkpoint
+            self._checkpoint()
         measures = self.task.evaluate()
+        self.position.evaluating = False
         if not measures:
             return
         # The first process's, for all: the devices of others may differ in a last digit, and
