@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
+from dpr import encoding
+from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder, inference_device
 from dpr.errors import InputError, SettingsError
 from dpr.models import DPRConfig, DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage, Question
@@ -213,3 +214,28 @@ def test_what_is_no_passage_is_named(item: object, tiny_model: Path) -> None:
 def test_an_unknown_pooling() -> None:
     with pytest.raises(SettingsError, match="pooling='max'; allowed are 'cls' and 'mean'"):
         EncodingSettings(pooling="max")  # type: ignore[arg-type]
+
+
+def test_models_are_loaded_to_the_device_that_is_named(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that holds no numbers, since no other is sure to be here.
+    monkeypatch.setattr(encoding, "inference_device", lambda: torch.device("meta"))
+    loaded = ContextEncoder.from_pretrained(tiny_model / "encoder")
+    assert {one.device.type for one in loaded.model.parameters()} == {"meta"}
+    assert loaded.linears.startswith("plain: ")
+
+
+@pytest.mark.parametrize("name", ["", "cpu"])
+def test_the_usual_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DPR_DEVICE", name)
+    assert inference_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "fast", "meta", "cuda:x"])
+def test_a_device_that_is_not_here_is_refused(
+    name: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DPR_DEVICE", name)
+    with pytest.raises(SettingsError, match=f"DPR_DEVICE='{name}': no such device here"):
+        QuestionEncoder.from_pretrained(tiny_model / "encoder")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from dpr import reading
 from dpr.errors import CorruptionError, SettingsError
 from dpr.models import DPRReader
 from dpr.reading import Reader, Reading, ReadingSettings, Span, combine
@@ -254,3 +255,11 @@ def test_settings_outside_what_is_allowed(tiny_model: Path) -> None:
     tokenizer = DPRReaderTokenizer.from_pretrained(tiny_model / "reader")
     with pytest.raises(SettingsError, match="512 positions"):
         Reader(model, tokenizer, ReadingSettings(max_length=600))
+
+
+def test_a_reader_is_loaded_to_the_device_that_is_named(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "inference_device", lambda: torch.device("meta"))
+    loaded = Reader.from_pretrained(tiny_model / "reader")
+    assert {one.device.type for one in loaded.model.parameters()} == {"meta"}

@@ -33,6 +33,7 @@ from dpr.tokens import (
 from dpr.tokens.batching import token_batches
 
 SETTINGS_NAME = "encoding.json"
+DEVICE = "DPR_DEVICE"  # of the environment
 Vectors = npt.NDArray[np.float32]
 Pooling = Literal["cls", "mean"]
 QUESTION_KEYS = ("text", "question", "query")
@@ -108,14 +109,17 @@ class _Encoder:
     ) -> Self:
         """Loads model and tokenizer, and the settings kept beside them where none are given.
 
-        The model is prepared for inference; give one to the class itself to have it left as it is.
+        The model is prepared for inference, on the device that :func:`inference_device` gives; give
+        one to the class itself to have it left as it is.
 
         Raises:
             CheckpointError: the model or its tokenizer cannot be loaded.
+            SettingsError: there is no such device.
         """
         if settings is None:
             settings = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
-        model = cls.model_class.from_pretrained(place, dtype=torch.float32)
+        device = inference_device()
+        model = cls.model_class.from_pretrained(place, dtype=torch.float32).to(device)
         encoder = cls(model, cls.tokenizer_class.from_pretrained(place), settings)
         encoder.linears = model.prepare_for_inference(bulk=cls.bulk)
         return encoder
@@ -242,6 +246,26 @@ class ContextEncoder(_Encoder):
         )
         self.truncated += truncated
         return self.encode_ids(ids, progress)
+
+
+def inference_device() -> torch.device:
+    """Where loaded models encode and read: the device that ``DPR_DEVICE`` in the environment names,
+    such as ``cuda`` or ``cuda:1``; else the CPU. Vectors of two devices differ by rounding.
+
+    Raises:
+        SettingsError: there is no such device here.
+    """
+    name = os.environ.get(DEVICE) or "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0][:100]
+        raise SettingsError(
+            f"{DEVICE}={name!r}: no such device here ({reason}); give cpu, cuda or cuda:N, or "
+            "leave it out"
+        ) from error
+    return device
 
 
 def question_text(item: object) -> str:

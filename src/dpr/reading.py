@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dpr.encoding import tokenizer_fingerprint
+from dpr.encoding import inference_device, tokenizer_fingerprint
 from dpr.errors import CorruptionError, SettingsError
 from dpr.evaluation.answers import normalize_answer
 from dpr.evaluation.platt import logit, sigmoid
@@ -180,14 +180,16 @@ class Reader:
     def from_pretrained(
         cls, place: str | os.PathLike[str], settings: ReadingSettings | None = None
     ) -> Reader:
-        """Loads model and tokenizer, and the settings kept beside them where none are given.
+        """Loads model and tokenizer, and the settings kept beside them where none are given; the
+        model to the device that ``dpr.encoding.inference_device`` gives.
 
         Raises:
             CheckpointError: the model or its tokenizer cannot be loaded.
+            SettingsError: there is no such device.
         """
         if settings is None:
             settings = load_settings(ReadingSettings, Path(place) / SETTINGS_NAME)
-        model = DPRReader.from_pretrained(place, dtype=torch.float32)
+        model = DPRReader.from_pretrained(place, dtype=torch.float32).to(inference_device())
         model.prepare_for_inference(bulk=True)
         return cls(model, DPRReaderTokenizer.from_pretrained(place), settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -92,6 +93,26 @@ def test_beir_queries_keep_their_ids(run: Run, collection: Path, tmp_path: Path)
     found = lines(run("ask", collection, "--questions", file, "--json").stdout)
     assert [one["id"] for one in found] == ["q0", "q1", "q2"]
     assert [one["question"] for one in found] == QUESTIONS
+
+
+@pytest.mark.parametrize("name", ["nq.qa.csv", "nq.tsv", "nq.TSV.gz"])
+def test_of_dprs_table_only_the_questions_are_searched_for(
+    run: Run, collection: Path, tmp_path: Path, name: str
+) -> None:
+    rows = "".join(f"{text}\t['stone', \"x'\"]\n" for text in QUESTIONS).encode()
+    file = tmp_path / name
+    file.write_bytes(gzip.compress(rows) if name.endswith(".gz") else rows)
+    found = lines(run("search", collection, "--questions", file, "--json").stdout)
+    assert [one["question"] for one in found] == QUESTIONS
+    assert [one["id"] for one in found] == ["0", "1", "2"]  # as evaluating reads it
+    more = ("--output", tmp_path / "results.json", "--format", "results")
+    assert run("search", collection, "--questions", file, *more).exit_code == 0
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [one["answers"] for one in written] == [["stone", "x'"]] * 3
+    file.with_name("plain.tsv").write_text("one question\n")
+    refused = run("search", collection, "--questions", file.with_name("plain.tsv"))
+    assert refused.exit_code == 1
+    assert "plain.tsv:1: 1 fields" in refused.stderr
 
 
 def test_piped_questions_are_answered_a_line_each(run: Run, collection: Path) -> None:

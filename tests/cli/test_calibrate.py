@@ -53,6 +53,16 @@ def test_what_is_chosen_is_shown_drawn_and_kept(
     assert asked.stdout == before.stdout
 
 
+def test_each_mode_is_calibrated_by_what_it_finds(run: Any, copy: Path, questions: Path) -> None:
+    told = {}
+    for mode in ("auto", "hybrid", "bm25"):
+        done = run(
+            "calibrate", copy, "--questions", questions, "--mode", mode, "--dry-run", "--json"
+        )
+        told[mode] = json.loads(done.stdout)["before"] if done.exit_code == 0 else done.stderr
+    assert told["auto"] == told["hybrid"] != told["bm25"]
+
+
 def test_a_dry_run_shows_a_table_and_keeps_nothing(run: Any, copy: Path, questions: Path) -> None:
     done = run("calibrate", copy, "--questions", questions, "--dry-run")
     assert done.exit_code == 0, done.output

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -51,6 +52,21 @@ def asked(folder: Path) -> QuestionSet:
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("mode", ["dense", "bm25"])
+def test_what_is_read_is_what_the_mode_finds(
+    folder: Path, asked: QuestionSet, mode: Literal["dense", "bm25"]
+) -> None:
+    with Pipeline.open(folder) as pipeline:
+        assert pipeline.reader is not None
+        cases = list(read_cases(pipeline, asked, mode=mode))
+        count = pipeline.reader.settings.passages
+        for case in cases[:20]:
+            found = [
+                hit.passage.id for hit in pipeline.search(case.question.text, count, mode=mode)
+            ]
+            assert list(dict.fromkeys(hit.passage.id for hit, _ in case.found)) == found
 
 
 def settings_of(folder: Path, **options: object) -> ReadingSettings:

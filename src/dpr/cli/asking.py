@@ -22,6 +22,7 @@ from dpr.corpus.lines import open_bytes
 from dpr.errors import InputError
 from dpr.filters import parse_filters
 from dpr.questions import batches, read_questions
+from dpr.questions.dpr import read_dpr_qa
 from dpr.records import Asked, Question
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ QuestionsFile = Annotated[
     typer.Option(
         "--questions",
         metavar="FILE",
-        help="A question a line, or BEIR's queries.jsonl; - reads stdin.",
+        help="A question a line, BEIR's queries.jsonl, or DPR's table (.tsv, .csv); - reads stdin.",
     ),
 ]
 Batch = Annotated[
@@ -130,6 +131,10 @@ def answered(
 def _streamed(file: Path | None) -> Iterator[Question]:
     if file is None or str(file) == "-":
         yield from read_questions(sys.stdin.buffer, "stdin")
+        return
+    if Path(file.name.removesuffix(".gz")).suffix.lower() in (".tsv", ".csv"):
+        # A line of it is more than a question: the answers would be searched for as well.
+        yield from (entry.question for entry in read_dpr_qa(file))
         return
     with open_bytes(file) as stream:
         yield from read_questions(stream, str(file))

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from dpr.cli import terminal
+from dpr.cli.asking import Mode, SearchMode
 from dpr.cli.evaluate import QuestionSplit, asked, telling
 from dpr.cli.options import CollectionFolder, Json, Model, ReaderPlace
 
@@ -35,6 +36,7 @@ def calibrate(
     question_split: QuestionSplit = "test",
     reader: ReaderPlace = None,
     model: Model = None,
+    mode: SearchMode = Mode.auto,
     into_model: Annotated[
         bool,
         typer.Option(
@@ -77,6 +79,7 @@ def calibrate(
             reader=reader,
             into_model=into_model,
             dry_run=dry_run,
+            mode=mode.value,
             source=str(questions.resolve()),
             tell=tell,
         )

@@ -23,6 +23,7 @@ from dpr.pipeline.evaluating import Questions, read_asked
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.reading import SETTINGS_NAME, Reader, Reading, ReadingSettings
 from dpr.records import Hit, Question, QuestionSet
+from dpr.search.settings import Mode
 from dpr.settings import save_settings
 from dpr.shipped import find_reader, is_shipped
 
@@ -55,6 +56,7 @@ def calibrate(
     reader: str | os.PathLike[str] | None = None,
     into_model: bool = False,
     dry_run: bool = False,
+    mode: Mode = "auto",
     source: str = "",
     tell: Tell = lambda text: None,
 ) -> Calibration:
@@ -67,12 +69,14 @@ def calibrate(
         into_model: keep it beside the reader's weights, where every collection finds it that is
             read with this reader, and not in the collection.
         dry_run: keep nothing.
+        mode: how passages are searched for; by default as the collection keeps it.
         source: what the collection says the questions were; by default their file, or their name.
         tell: called with what is being done.
 
     Raises:
         InputError: too few questions with answers, or nothing can be told from them.
-        SettingsError: ``into_model``, and the reader is one that the package ships, or on a hub.
+        SettingsError: ``into_model``, and the reader is one that the package ships, or on a hub;
+            another mode than there are.
         CollectionError, CorruptionError, MismatchError, CheckpointError: see ``dpr.errors``.
     """
     folder = os.fspath(folder)
@@ -82,7 +86,7 @@ def calibrate(
     if into_model:
         check_writable(place)
     with Pipeline.open(folder, model=model, reader=reader) as pipeline:
-        cases = list(read_cases(pipeline, asked, tell))
+        cases = list(read_cases(pipeline, asked, tell, mode))
         assert pipeline.reader is not None
         tell("choosing")
         chosen = choose(cases, pipeline.reader.settings)
@@ -112,7 +116,10 @@ def _place(folder: str, model: Model | None, reader: str | os.PathLike[str] | No
 
 
 def read_cases(
-    pipeline: Pipeline, asked: QuestionSet, tell: Tell = lambda text: None
+    pipeline: Pipeline,
+    asked: QuestionSet,
+    tell: Tell = lambda text: None,
+    mode: Mode = "auto",
 ) -> Iterator[Case]:
     """What is read for each question that has an answer, or is known to have none: of its best
     hits, and of the best that hold no accepted answer.
@@ -128,7 +135,7 @@ def read_cases(
         tell(f"reading for question {first + 1:,} of {len(useful):,}")
         some = useful[first : first + AT_ONCE]
         depth = DEEPER * reader.settings.passages
-        hits = pipeline.search_many([one.text for one in some], depth)
+        hits = pipeline.search_many([one.text for one in some], depth, mode=mode)
         yield from _read(reader, some, hits, asked)
 
 
