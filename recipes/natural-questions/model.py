@@ -9,16 +9,11 @@ the tokens that are encoded or read at once, is set for the device; it decides n
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
-from dpr.encoding import SETTINGS_NAME as ENCODING
-from dpr.encoding import EncodingSettings
-from dpr.reading import SETTINGS_NAME as READING
-from dpr.reading import ReadingSettings
-from dpr.settings import load_settings, save_settings
-
+SETTINGS = ("encoding.json", "reading.json")
 TOWERS = ("encoder", "question_encoder", "ctx_encoder")
 
 
@@ -28,10 +23,10 @@ def put(part: Path, folder: Path, tokens: int) -> None:
     temporary = folder / f".{part.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(part, temporary)
-    for kind, name in ((EncodingSettings, ENCODING), (ReadingSettings, READING)):
-        settings = load_settings(kind, temporary / name)
-        if settings is not None and tokens:
-            save_settings(replace(settings, batch_tokens=tokens), temporary / name)
+    for path in (temporary / name for name in SETTINGS):
+        if tokens and path.is_file():
+            settings = json.loads(path.read_text(encoding="utf-8")) | {"batch_tokens": tokens}
+            path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(there, ignore_errors=True)
     temporary.replace(there)
     print(there)
