@@ -17,9 +17,8 @@ from dpr.pipeline.learning import learning_curve, make_tests
 from dpr.pipeline.models import model_names
 from dpr.records import Passage
 from dpr.shipped import ModelNames
-from dpr.training.efficiency import LearningSettings
 from dpr.training.samples import Context, TrainingSample
-from dpr.training.settings import LoopSettings, RetrieverSettings
+from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 LOOP = LoopSettings(epochs=1, learning_rate=1e-3, warmup_steps=0, checkpoint_seconds=0)
 RETRIEVER = RetrieverSettings(batch_size=4, hard_negatives=0, passage_length=32)

@@ -6,7 +6,8 @@ import pytest
 
 from dpr.errors import SettingsError
 from dpr.evaluation.statistics import compare
-from dpr.training.efficiency import LearningCurve, LearningSettings, draw
+from dpr.training.efficiency import LearningCurve, draw
+from dpr.training.settings import LearningSettings
 
 
 def found(own: int, other: int = 50) -> dict[str, list[float]]:

@@ -17,8 +17,7 @@ from dpr.cli.evaluate import telling
 from dpr.cli.options import Json, OnError, with_settings
 from dpr.cli.train import Misplaced, TrainFiles
 from dpr.errors import MissingExtraError
-from dpr.training.efficiency import LearningSettings
-from dpr.training.settings import LoopSettings, RetrieverSettings
+from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 if TYPE_CHECKING:
     from dpr.training.efficiency import LearningCurve

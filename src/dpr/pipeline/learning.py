@@ -27,9 +27,9 @@ from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
 from dpr.records import Passage
 from dpr.shipped import ModelNames
 from dpr.training.checkpointing import replace_text
-from dpr.training.efficiency import Found, LearningCurve, LearningSettings
+from dpr.training.efficiency import Found, LearningCurve
 from dpr.training.samples import TrainingSample
-from dpr.training.settings import LoopSettings, RetrieverSettings
+from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 Tell = Callable[[str], None]
 MEASURED = "measured.json"

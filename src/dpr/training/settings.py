@@ -219,3 +219,38 @@ class ReaderSettings:
             raise SettingsError(
                 f"stride={self.stride}; give 0 or more, and less than max_length={self.max_length}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSettings:
+    """What a learning curve is made of.
+
+    Attributes:
+        sizes: numbers of training questions, "all" for all there are; each is trained on anew, and
+            the smaller ones are part of the larger.
+        k: of R@k, the share of questions with a passage that answers among the first k.
+        fewest_steps: a size too small for so many steps is gone through more often.
+    """
+
+    sizes: str = "100,300,1000,3000,all"
+    k: int = 5
+    fewest_steps: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("k", "fewest_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name}={getattr(self, name)}; give at least 1")
+        self.numbers(1)
+
+    def numbers(self, available: int) -> list[int]:
+        """The sizes that there are questions for, in order."""
+        found = set()
+        for part in self.sizes.split(","):
+            text = part.strip()
+            if text != "all" and not (text.isdecimal() and int(text) > 0):
+                raise SettingsError(
+                    f"sizes={self.sizes!r}; give numbers of questions and 'all', as in "
+                    "'100,300,1000,all'"
+                )
+            found.add(available if text == "all" else int(text))
+        return sorted(size for size in found if size <= available)
