@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpr.training.doctor import diagnose
-from dpr.training.samples import TrainingSample, read_samples, sample_to_json
+from dpr.samples.doctor import diagnose
+from dpr.samples.files import TrainingSample, read_samples, sample_to_json
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "recipes" / "dpr-mini"))

@@ -27,9 +27,9 @@ from pathlib import Path
 import bm25s
 import Stemmer
 
-from dpr.training.doctor import diagnose
-from dpr.training.findings import KINDS, Diagnosis, Finding
-from dpr.training.samples import TrainingSample
+from dpr.samples.doctor import diagnose
+from dpr.samples.files import TrainingSample
+from dpr.samples.findings import KINDS, Diagnosis, Finding
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes" / "dpr-mini"))
 EACH = 7

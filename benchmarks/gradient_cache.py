@@ -30,10 +30,10 @@ def one(case: str, data: Path, steps: int, threads: int) -> dict[str, float]:
     import torch
 
     from dpr.models import DPRContextEncoder, DPRQuestionEncoder
+    from dpr.samples.files import read_samples
     from dpr.shipped import find_models
     from dpr.tokens import DPRQuestionEncoderTokenizer
     from dpr.training.retriever import RetrieverTask, tie
-    from dpr.training.samples import read_samples
     from dpr.training.settings import RetrieverSettings
     from dpr.training.task import Step
 

@@ -30,11 +30,11 @@ from dpr.models import DPRQuestionEncoder
 from dpr.models.dpr import pack
 from dpr.reading import Reader
 from dpr.records import Hit, Passage
+from dpr.samples.files import Context, TrainingSample
 from dpr.shipped import find_models
 from dpr.tokens import DPRQuestionEncoderTokenizer
 from dpr.tokens.batching import token_batches
 from dpr.training.reader import read_gold
-from dpr.training.samples import Context, TrainingSample
 
 Tests = dict[str, list[TestQuestion]]
 Rows = dict[str, dict[str, dict[str, float]]]

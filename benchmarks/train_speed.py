@@ -37,10 +37,10 @@ from dpr.evaluation.measures import gold_ranks, success
 from dpr.interchange.exporting import export_sentence_transformers
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
+from dpr.samples.files import TrainingSample, read_samples
 from dpr.tokens import DPRContextEncoderTokenizer, DPRQuestionEncoderTokenizer
 from dpr.training.loop import Run
 from dpr.training.retriever import RetrieverTask, tie
-from dpr.training.samples import TrainingSample, read_samples
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 LENGTH = 256

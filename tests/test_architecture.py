@@ -36,6 +36,7 @@ ORDER = (
     ("encoding",),
     ("reading",),
     ("confidence",),
+    ("samples",),
     ("training",),
     ("shipped",),
     ("interchange",),

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from dpr.pipeline import index
 from dpr.pipeline.calibrating import calibrate, holds
 from dpr.records import Document, Question, QuestionSet
-from dpr.training.samples import TrainingSample, read_samples
+from dpr.samples.files import TrainingSample, read_samples
 
 
 def documents_of(samples: Sequence[TrainingSample]) -> dict[tuple[str, str], Document]:

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dpr.training.mining import mine
-from dpr.training.negatives import MiningSettings, Pool
-from dpr.training.samples import Context, SampleCounts, TrainingSample, read_samples, sample_to_json
-from dpr.training.searchers import BM25Searcher
+from dpr.samples.files import Context, SampleCounts, TrainingSample, read_samples, sample_to_json
+from dpr.samples.mining import mine
+from dpr.samples.negatives import MiningSettings, Pool
+from dpr.samples.searchers import BM25Searcher
 
 HELD_OUT_STORIES = 32
 SEED = 20

@@ -28,8 +28,8 @@ from dpr.pipeline.growing import Growing, finished, growing
 from dpr.questions import read_question_set
 from dpr.questions.files import read_records
 from dpr.records import Hit, Question
+from dpr.samples.files import Context, TrainingSample, sample_to_json
 from dpr.search.settings import Mode
-from dpr.training.samples import Context, TrainingSample, sample_to_json
 
 AT_ONCE = 256
 

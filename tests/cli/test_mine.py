@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dpr.cli import app
-from dpr.training.negatives import MiningSettings
-from dpr.training.samples import read_samples
+from dpr.samples.files import read_samples
+from dpr.samples.negatives import MiningSettings
 
 from .conftest import Run
 
@@ -91,7 +91,7 @@ def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:
 def command(train: Path, to: Path, model: Path) -> list[str]:
     # Small blocks, so that there is much to interrupt.
     code = (
-        "import dpr.pipeline.mining as file, dpr.training.mining as mining, dpr.cli\n"
+        "import dpr.pipeline.mining as file, dpr.samples.mining as mining, dpr.cli\n"
         "file.AT_ONCE = mining.AT_ONCE = 4; file.SHARD = 32\n"
         "dpr.cli.main()"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dpr.training.samples import read_samples
+from dpr.samples.files import read_samples
 
 from .conftest import DOCUMENTS, Run
 

@@ -16,8 +16,8 @@ from dpr.pipeline import learning
 from dpr.pipeline.learning import learning_curve, make_tests
 from dpr.pipeline.models import model_names
 from dpr.records import Passage
+from dpr.samples.files import Context, TrainingSample
 from dpr.shipped import ModelNames
-from dpr.training.samples import Context, TrainingSample
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 LOOP = LoopSettings(epochs=1, learning_rate=1e-3, warmup_steps=0, checkpoint_seconds=0)

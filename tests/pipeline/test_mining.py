@@ -17,9 +17,9 @@ from dpr.errors import CheckpointError, InputError, SettingsError
 from dpr.pipeline import index, mining, remove
 from dpr.pipeline.mining import gather, mine_file
 from dpr.records import Document
-from dpr.training import mining as training_mining
-from dpr.training.negatives import MiningSettings
-from dpr.training.samples import Context, TrainingSample, read_samples
+from dpr.samples import mining as sample_mining
+from dpr.samples.files import Context, TrainingSample, read_samples
+from dpr.samples.negatives import MiningSettings
 
 WORDS = "king queen river city castle forest snow man dog cat old young tale story".split()
 
@@ -183,7 +183,7 @@ def test_a_stop_anywhere_leaves_no_trace(
     by: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mining, "AT_ONCE", 8)
-    monkeypatch.setattr(training_mining, "AT_ONCE", 8)
+    monkeypatch.setattr(sample_mining, "AT_ONCE", 8)
     monkeypatch.setattr(mining, "SHARD", 16)
     settings = MiningSettings(negatives=3, choose="random", seed=7)
     given: dict[str, Any] = {"by": by, "model": str(tiny_model), "settings": settings}

@@ -14,9 +14,9 @@ from dpr.corpus import DuplicateSettings, SourceSettings
 from dpr.errors import InputError, SettingsError
 from dpr.indexes.analysis import WordsSettings
 from dpr.pipeline.pairing import Documents, words_of, write_pairs
+from dpr.samples.files import read_samples
+from dpr.samples.pairs import PairSettings
 from dpr.settings import load_settings
-from dpr.training.pairs import PairSettings
-from dpr.training.samples import read_samples
 
 TEXTS = {
     "france": "Paris is the capital of France. The old city lies on a wide river, the Seine.",

@@ -25,8 +25,8 @@ from dpr.errors import DPRError, InputError
 from dpr.pipeline import refreshing
 from dpr.pipeline.growing import growing
 from dpr.pipeline.refreshing import MinedNegatives
+from dpr.samples.files import Context, TrainingSample, read_samples, sample_to_json
 from dpr.training.processes import Processes
-from dpr.training.samples import Context, TrainingSample, read_samples, sample_to_json
 from dpr.training.settings import RefreshSettings
 
 SAMPLES = [
@@ -222,7 +222,7 @@ RUN = """
 import signal, sys
 from pathlib import Path
 from dpr.pipeline.refreshing import MinedNegatives
-from dpr.training.samples import read_samples
+from dpr.samples.files import read_samples
 from dpr.training.settings import RefreshSettings
 
 if __name__ == "__main__":

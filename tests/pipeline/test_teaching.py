@@ -16,7 +16,7 @@ from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.pipeline.systems import Shelf
 from dpr.pipeline.teaching import by_answers, divide, samples, teach
 from dpr.records import Passage, Question, QuestionSet
-from dpr.training.samples import Context, TrainingSample
+from dpr.samples.files import Context, TrainingSample
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 

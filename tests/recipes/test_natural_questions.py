@@ -19,8 +19,8 @@ from dpr.corpus.sources import read_documents
 from dpr.encoding import ContextEncoder, EncodingSettings
 from dpr.questions import read_question_set
 from dpr.records import Hit, Passage, Question
+from dpr.samples.files import read_samples
 from dpr.settings import save_settings
-from dpr.training.samples import read_samples
 
 from .miniature import RECIPE, STEPS, Runner, load, write_bert, write_data
 

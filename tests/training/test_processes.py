@@ -15,11 +15,11 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder, DPRReader
+from dpr.samples.files import Context, TrainingSample
 from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
 from dpr.training.processes import Processes
 from dpr.training.reader import ReaderTask
 from dpr.training.retriever import RetrieverTask
-from dpr.training.samples import Context, TrainingSample
 from dpr.training.settings import ReaderSettings, RetrieverSettings
 from dpr.training.task import Step
 

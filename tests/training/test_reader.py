@@ -10,6 +10,7 @@ import torch
 
 from dpr.errors import SettingsError
 from dpr.models import DPRReader
+from dpr.samples.files import Context, TrainingSample
 from dpr.tokens import DPRReaderTokenizer, reader_windows
 from dpr.training.reader import (
     ReaderSettings,
@@ -17,7 +18,6 @@ from dpr.training.reader import (
     answer_spans,
     token_spans,
 )
-from dpr.training.samples import Context, TrainingSample
 from dpr.training.task import Step
 
 TEXT = "the old king lives in a castle by the rhine and the king did it"

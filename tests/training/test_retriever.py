@@ -15,9 +15,9 @@ from dpr.errors import SettingsError
 from dpr.evaluation.measures import gold_ranks, success
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
+from dpr.samples.files import Context, TrainingSample
 from dpr.tokens import DPRQuestionEncoderTokenizer
 from dpr.training.retriever import RetrieverSettings, RetrieverTask, tie
-from dpr.training.samples import Context, TrainingSample
 from dpr.training.task import Step
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dpr.errors import SettingsError
-from dpr.training.samples import Context, TrainingSample
+from dpr.samples.files import Context, TrainingSample
 from dpr.training.sampling import draw_batches
 from dpr.training.settings import RetrieverSettings
 

@@ -17,11 +17,11 @@ from dpr.cli import terminal
 from dpr.cli.evaluate import telling
 from dpr.cli.options import Json, with_settings
 from dpr.cli.running import FAILED
-from dpr.training.doctor import DoctorSettings
+from dpr.samples.doctor import DoctorSettings
 
 if TYPE_CHECKING:
+    from dpr.samples.findings import Diagnosis, Finding, Found, Kind
     from dpr.tokens import DPRTokenizer
-    from dpr.training.findings import Diagnosis, Finding, Found, Kind
 
 Files = Annotated[
     list[Path],
@@ -76,7 +76,7 @@ def doctor(
 
       dpr doctor mined.jsonl --test nq-test.tsv --clean mined.clean.jsonl
     """
-    from dpr.training.doctor import diagnose
+    from dpr.samples.doctor import diagnose
 
     tokenizer = None if model is None else _tokenizer(model)
     with telling() as tell:

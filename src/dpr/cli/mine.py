@@ -19,7 +19,7 @@ from dpr.cli.evaluate import telling
 from dpr.cli.options import Json, Model, OnError, with_settings
 from dpr.cli.sources import Split
 from dpr.cli.train import Misplaced, TrainFiles
-from dpr.training.negatives import FILTERS, MiningSettings
+from dpr.samples.negatives import FILTERS, MiningSettings
 
 if TYPE_CHECKING:
     from dpr.pipeline.mining import MinedFile

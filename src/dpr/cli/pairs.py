@@ -27,7 +27,7 @@ from dpr.cli.sources import (
     problems_shape,
     read_settings,
 )
-from dpr.training.pair_settings import PairSettings
+from dpr.samples.pair_settings import PairSettings
 
 if TYPE_CHECKING:
     from dpr.pipeline.pairing import Paired

@@ -25,6 +25,7 @@ from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, DPRReader
 from dpr.pipeline.models import has_one_tower, towers
 from dpr.records import Passage
+from dpr.samples.files import SampleCounts, TrainingSample, read_samples
 from dpr.settings import load_settings
 from dpr.shipped import ModelNames, find_models
 from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
@@ -33,7 +34,6 @@ from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run, Task
 from dpr.training.reader import ReaderTask
 from dpr.training.retriever import Refresher, RetrieverTask, tie
-from dpr.training.samples import SampleCounts, TrainingSample, read_samples
 from dpr.training.settings import LoopSettings, ReaderSettings, RefreshSettings, RetrieverSettings
 
 

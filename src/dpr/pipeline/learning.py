@@ -25,10 +25,10 @@ from dpr.indexes.bm25 import BM25Index
 from dpr.pipeline.models import Model, towers
 from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
 from dpr.records import Passage
+from dpr.samples.files import TrainingSample
 from dpr.shipped import ModelNames
 from dpr.training.checkpointing import replace_text
 from dpr.training.efficiency import Found, LearningCurve
-from dpr.training.samples import TrainingSample
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 Tell = Callable[[str], None]

@@ -27,13 +27,13 @@ from dpr.pipeline.growing import Growing, finished, growing
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.reading import Reader
 from dpr.records import Passage
+from dpr.samples.files import Context, TrainingSample, sample_to_json
+from dpr.samples.mining import AT_ONCE, Mined, Searcher, mined
+from dpr.samples.negatives import MiningCounts, MiningSettings, Pool
+from dpr.samples.searchers import BM25Searcher, DenseSearcher, PoolVectors
+from dpr.samples.teachers import BM25Teacher, CrossEncoderTeacher, ReaderTeacher
 from dpr.search.dense import stored_vectors
 from dpr.shipped import DEFAULT, find_reader
-from dpr.training.mining import AT_ONCE, Mined, Searcher, mined
-from dpr.training.negatives import MiningCounts, MiningSettings, Pool
-from dpr.training.samples import Context, TrainingSample, sample_to_json
-from dpr.training.searchers import BM25Searcher, DenseSearcher, PoolVectors
-from dpr.training.teachers import BM25Teacher, CrossEncoderTeacher, ReaderTeacher
 
 BY = ("bm25", "dense", "both")
 SHARD = 1024  # passages that are encoded again after a kill, at most
@@ -87,7 +87,7 @@ def mine_file(
         overwrite: see ``growing``.
 
     Raises:
-        DPRError: see ``dpr.pipeline.growing``, ``dpr.training.mining`` and ``dpr.corpus``.
+        DPRError: see ``dpr.pipeline.growing``, ``dpr.samples.mining`` and ``dpr.corpus``.
     """
     settings, tell = settings or MiningSettings(), tell or (lambda text: None)
     _check(by, teacher)

@@ -20,9 +20,9 @@ from dpr.indexes.analysis import Analyzer, WordsSettings
 from dpr.pipeline.building import is_collection
 from dpr.questions.files import write_lines
 from dpr.records import Passage
-from dpr.training.keywords import WordWeights
-from dpr.training.pairs import KEYWORDS, PairCounts, PairSettings, make_pairs
-from dpr.training.samples import sample_to_json
+from dpr.samples.files import sample_to_json
+from dpr.samples.keywords import WordWeights
+from dpr.samples.pairs import KEYWORDS, PairCounts, PairSettings, make_pairs
 
 Place = str | os.PathLike[str]
 

@@ -26,10 +26,10 @@ from typing import Any
 from dpr.errors import DPRError, InputError
 from dpr.pipeline.growing import record_of
 from dpr.pipeline.mining import mine_file
+from dpr.samples.files import TrainingSample, read_samples, sample_to_json
+from dpr.samples.negatives import MiningSettings
 from dpr.training.checkpointing import replace_folder
-from dpr.training.negatives import MiningSettings
 from dpr.training.processes import Processes
-from dpr.training.samples import TrainingSample, read_samples, sample_to_json
 from dpr.training.settings import RefreshSettings
 
 ALONE = Processes()

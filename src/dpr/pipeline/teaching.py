@@ -24,16 +24,16 @@ from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.pipeline.models import Model, has_one_tower, model_names, towers
 from dpr.pipeline.systems import Shelf
 from dpr.records import Passage, QuestionSet
+from dpr.samples.files import Context, TrainingSample, sample_to_json
+from dpr.samples.mining import mine
+from dpr.samples.negatives import MiningSettings, Pool, answer_matcher
+from dpr.samples.searchers import BM25Searcher
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRQuestionEncoderTokenizer
 from dpr.training.card import model_card
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run
-from dpr.training.mining import mine
-from dpr.training.negatives import MiningSettings, Pool, answer_matcher
 from dpr.training.retriever import RetrieverTask, tie
-from dpr.training.samples import Context, TrainingSample, sample_to_json
-from dpr.training.searchers import BM25Searcher
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 LOOP = LoopSettings(epochs=3, learning_rate=2e-5, warmup_steps=100)

@@ -3,7 +3,7 @@
 The table has no header: ``question <TAB> list of answers as Python writes it``, with CSV's quotes.
 The training JSON is a list of ``{question, answers, positive_ctxs: [{passage_id, ...}], ...}``, or
 one such object a line. Neither has ids: a question's id is its place in the file, "0", "1" and so
-on. Knows nothing of the texts of passages, which ``dpr.training.samples`` reads.
+on. Knows nothing of the texts of passages, which ``dpr.samples.files`` reads.
 """
 
 from __future__ import annotations

@@ -23,12 +23,12 @@ from dpr.corpus.split import CJK
 from dpr.evaluation.answers import exact_match, f1
 from dpr.models.dpr import DPRReader, pack
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
+from dpr.samples.files import Context, TrainingSample
 from dpr.settings import save_settings
 from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
 from dpr.tokens.batching import token_batches
 from dpr.training.losses import exact, relevance_loss, span_loss
 from dpr.training.processes import Processes
-from dpr.training.samples import Context, TrainingSample
 from dpr.training.settings import ReaderSettings as ReaderSettings
 from dpr.training.task import Figures, Step
 

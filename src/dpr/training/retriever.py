@@ -23,6 +23,8 @@ from dpr.errors import SettingsError
 from dpr.evaluation.measures import gold_ranks, summary
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
+from dpr.samples.files import TrainingSample
+from dpr.samples.negatives import answer_matcher
 from dpr.settings import save_settings
 from dpr.tokens import DPRTokenizer, passage_ids, question_ids
 from dpr.training.losses import (
@@ -34,9 +36,7 @@ from dpr.training.losses import (
     suspects,
     without,
 )
-from dpr.training.negatives import answer_matcher
 from dpr.training.processes import Processes
-from dpr.training.samples import TrainingSample
 from dpr.training.sampling import Key, RetrieverBatch, draw_batches
 from dpr.training.settings import RetrieverSettings as RetrieverSettings
 from dpr.training.task import Figures, Step

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpr.errors import SettingsError
-from dpr.training.samples import TrainingSample
+from dpr.samples.files import TrainingSample
 from dpr.training.settings import RetrieverSettings
 
 Key = tuple[str, str]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dpr.training.answers import Background
-from dpr.training.likeness import answer_form, digest, form, plain
-from dpr.training.samples import TrainingSample
+from dpr.samples.answers import Background
+from dpr.samples.files import TrainingSample
+from dpr.samples.likeness import answer_form, digest, form, plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import pytest
 
 from dpr.errors import SettingsError
 from dpr.records import Passage
-from dpr.training.keywords import WordWeights
-from dpr.training.kinds import KINDS
-from dpr.training.pair_settings import NAMES
-from dpr.training.pairs import PairCounts, PairSettings, make_pairs
-from dpr.training.samples import TrainingSample
+from dpr.samples.files import TrainingSample
+from dpr.samples.keywords import WordWeights
+from dpr.samples.kinds import KINDS
+from dpr.samples.pair_settings import NAMES
+from dpr.samples.pairs import PairCounts, PairSettings, make_pairs
 
 WORDS = (
     "river stone castle queen bread flour winter summer horse rider tower forest ship sea".split()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from dpr.samples.checks import Hit, contexts
+from dpr.samples.files import TrainingSample
+from dpr.samples.findings import Lengths, excerpt
 from dpr.tokens.inputs import passage_ids, question_ids
-from dpr.training.checks import Hit, contexts
-from dpr.training.findings import Lengths, excerpt
-from dpr.training.samples import TrainingSample
 
 if TYPE_CHECKING:
     from dpr.tokens import DPRTokenizer

@@ -2,7 +2,7 @@
 
 Takes files of training samples and of a test; gives a ``Diagnosis``: findings by kind, with counts
 and examples, and where asked for a copy without what is faulty. Each file is read twice: once to
-learn who asks what, once to judge. The rules are in ``dpr.training.checks``, and in words in
+learn who asks what, once to judge. The rules are in ``dpr.samples.checks``, and in words in
 docs/doctor.md. Knows nothing of models; a tokenizer is taken to count tokens.
 """
 
@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 from dpr.corpus.lines import UnreadableError
 from dpr.errors import InputError, SettingsError
 from dpr.questions.files import write_lines
-from dpr.training.findings import KINDS, Cleaned, Collector, Diagnosis, Finding, excerpt
-from dpr.training.places import Placed, read_placed
-from dpr.training.samples import MisplacedError, TrainingSample, sample_to_json
+from dpr.samples.files import MisplacedError, TrainingSample, sample_to_json
+from dpr.samples.findings import KINDS, Cleaned, Collector, Diagnosis, Finding, excerpt
+from dpr.samples.places import Placed, read_placed
 
 if TYPE_CHECKING:
+    from dpr.samples.checks import Hit
+    from dpr.samples.heldout import HeldOut
+    from dpr.samples.lengths import TokenCounts
+    from dpr.samples.survey import Survey
     from dpr.tokens import DPRTokenizer
-    from dpr.training.checks import Hit
-    from dpr.training.heldout import HeldOut
-    from dpr.training.lengths import TokenCounts
-    from dpr.training.survey import Survey
 
 Tell = Callable[[str], None]
 _TELL_SECONDS = 0.5
@@ -127,7 +127,7 @@ class _Doctor:
         self._tell, self._told = tell, 0.0
         self._tokens: TokenCounts | None = None
         if tokenizer is not None:
-            from dpr.training.lengths import TokenCounts
+            from dpr.samples.lengths import TokenCounts
 
             self._tokens = TokenCounts(tokenizer, settings.question_length, settings.passage_length)
         if clean is not None:
@@ -169,7 +169,7 @@ class _Doctor:
     def _read_tests(self) -> HeldOut | None:
         if not self.tests:
             return None
-        from dpr.training.heldout import HeldOut, read_test
+        from dpr.samples.heldout import HeldOut, read_test
 
         def samples() -> Iterator[tuple[str, str, TrainingSample]]:
             for file in self.tests:
@@ -183,7 +183,7 @@ class _Doctor:
         return HeldOut(samples(), self.settings.near)
 
     def _survey(self) -> Survey:
-        from dpr.training.survey import Survey
+        from dpr.samples.survey import Survey
 
         survey = Survey()
         for file in self.files:
@@ -197,7 +197,7 @@ class _Doctor:
 
     def _judge(self, survey: Survey, held_out: HeldOut | None) -> Iterator[str]:
         """Adds all findings; gives the lines of the clean copy."""
-        from dpr.training.checks import Limits, check_sample
+        from dpr.samples.checks import Limits, check_sample
 
         one = self.settings
         # Where tokens are counted, words need not be.

@@ -1,7 +1,7 @@
 """Training samples: questions with their answers, gold passages and negatives.
 
 Reads the DPR training JSON (one list, or one sample a line) and SQuAD JSON, plain or gzipped;
-gives frozen records. Knows nothing of tokens, models or sampling order. ``dpr.training.places``
+gives frozen records. Knows nothing of tokens, models or sampling order. ``dpr.samples.places``
 reads the same with the place of each sample, and goes on after what is malformed.
 """
 

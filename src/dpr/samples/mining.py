@@ -17,8 +17,8 @@ from typing import Protocol
 
 from dpr.corpus.duplicates import TextSimilarity
 from dpr.errors import InputError, SettingsError
-from dpr.training.negatives import Filters, MiningCounts, MiningSettings, Pool, Ranked
-from dpr.training.samples import TrainingSample
+from dpr.samples.files import TrainingSample
+from dpr.samples.negatives import Filters, MiningCounts, MiningSettings, Pool, Ranked
 
 AT_ONCE = 256  # questions ranked and scored together
 

@@ -18,11 +18,11 @@ from dpr.corpus.sentences import sentence_spans
 from dpr.corpus.split import CJK
 from dpr.questions.pseudo import cloze_question
 from dpr.records import Passage
-from dpr.training.samples import Context, TrainingSample
+from dpr.samples.files import Context, TrainingSample
 
 if TYPE_CHECKING:
-    from dpr.training.keywords import WordWeights
-    from dpr.training.pair_settings import PairSettings
+    from dpr.samples.keywords import WordWeights
+    from dpr.samples.pair_settings import PairSettings
 
 TELLING = 3  # times as many words as a question has are drawn from
 BESIDE = 8  # passages beside one that are told to have its title or section, at most
@@ -178,7 +178,7 @@ def keywords(
     """The most telling words of title and text, in their order, ask for the passage: drawn by
     BM25's weights as Ma et al. 2021, "PROP", draw words by a language model of the document. They
     ask as people ask search engines, and teach what BM25 ranks where mining adds its scores."""
-    from dpr.training.keywords import draw_words
+    from dpr.samples.keywords import draw_words
 
     if place.weights is None:
         return

@@ -11,9 +11,9 @@ from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import InputError
 from dpr.indexes.bm25 import BM25Index
 from dpr.indexes.stored import StoredVectors
-from dpr.training.negatives import Pool
-from dpr.training.samples import Context
-from dpr.training.searchers import BM25Searcher, DenseSearcher, PoolVectors
+from dpr.samples.files import Context
+from dpr.samples.negatives import Pool
+from dpr.samples.searchers import BM25Searcher, DenseSearcher, PoolVectors
 
 WORDS = "king queen river city castle forest snow man dog cat old young tale".split()
 QUESTIONS = ["who lives in the castle", "what is the river", "old queen", "zzz"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dpr.errors import SettingsError
 from dpr.evaluation.levels import document_of
 from dpr.evaluation.matching import Matcher
-from dpr.training.samples import Context, TrainingSample
+from dpr.samples.files import Context, TrainingSample
 
 if TYPE_CHECKING:
     from dpr.corpus.duplicates import TextSimilarity

@@ -11,8 +11,8 @@ import pytest
 
 from dpr.corpus.lines import UnreadableError
 from dpr.errors import InputError
-from dpr.training.places import read_placed
-from dpr.training.samples import MisplacedError, read_samples
+from dpr.samples.files import MisplacedError, read_samples
+from dpr.samples.places import read_placed
 
 GOOD: dict[str, Any] = {
     "question": "who lives in the castle",

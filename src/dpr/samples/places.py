@@ -14,7 +14,7 @@ from typing import Any
 from dpr.corpus.lines import LineDecoder, UnreadableError, open_bytes
 from dpr.errors import InputError
 from dpr.questions.files import read_records
-from dpr.training.samples import (
+from dpr.samples.files import (
     TrainingSample,
     check_file,
     has_lines,

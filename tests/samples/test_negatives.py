@@ -6,7 +6,8 @@ import pytest
 
 from dpr.corpus.duplicates import TextSimilarity
 from dpr.errors import SettingsError
-from dpr.training.negatives import (
+from dpr.samples.files import Context, TrainingSample
+from dpr.samples.negatives import (
     FILTERS,
     Filters,
     MiningCounts,
@@ -15,7 +16,6 @@ from dpr.training.negatives import (
     Ranked,
     answer_matcher,
 )
-from dpr.training.samples import Context, TrainingSample
 
 LONG = "one two three four five six seven eight nine ten"
 GOLD = Context(f"The king lives in Bonn. {LONG}", "King", "king#0")

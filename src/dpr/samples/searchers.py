@@ -21,7 +21,7 @@ from dpr.indexes.index import Rows
 from dpr.indexes.ordering import best
 from dpr.indexes.stored import StoredVectors
 from dpr.records import Passage
-from dpr.training.negatives import Pool
+from dpr.samples.negatives import Pool
 
 
 class BM25Searcher:
@@ -37,11 +37,11 @@ class BM25Searcher:
         self._index = BM25Index([f"{one.title} {one.text}" for one in pool])
 
     def search(self, questions: Sequence[str], k: int) -> list[list[tuple[float, int]]]:
-        """See ``dpr.training.mining.Searcher``; only passages that share a word."""
+        """See ``dpr.samples.mining.Searcher``; only passages that share a word."""
         return self._index.search(questions, k)
 
     def scores(self, questions: Sequence[str], rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """See ``dpr.training.mining.Searcher``."""
+        """See ``dpr.samples.mining.Searcher``."""
         return [
             self._index.scores(question, some) if len(some) else []
             for question, some in zip(questions, rows, strict=True)
@@ -108,7 +108,7 @@ class DenseSearcher:
         return cls(questions, [PoolVectors(stored, np.arange(len(pool)))], len(pool))
 
     def search(self, questions: Sequence[str], k: int) -> list[list[tuple[float, int]]]:
-        """See ``dpr.training.mining.Searcher``; equal scores by row."""
+        """See ``dpr.samples.mining.Searcher``; equal scores by row."""
         queries = self._encode(questions)
         scores, rows = [], []
         for one, index, found in self._parts:
@@ -118,7 +118,7 @@ class DenseSearcher:
         return _lists(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), k)
 
     def scores(self, questions: Sequence[str], rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        """See ``dpr.training.mining.Searcher``."""
+        """See ``dpr.samples.mining.Searcher``."""
         queries = self._encode(questions)
         counts = [len(some) for some in rows]
         which = np.repeat(np.arange(len(counts)), counts)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from dpr.errors import InputError, SettingsError
 from dpr.evaluation.matching import has_answer
-from dpr.training import mining
-from dpr.training.mining import mine, mined
-from dpr.training.negatives import FILTERS, MiningCounts, MiningSettings, Pool
-from dpr.training.samples import Context, TrainingSample
+from dpr.samples import mining
+from dpr.samples.files import Context, TrainingSample
+from dpr.samples.mining import mine, mined
+from dpr.samples.negatives import FILTERS, MiningCounts, MiningSettings, Pool
 
 WORDS = "king queen whale river bread stone song city".split()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpr.training.likeness import (
+from dpr.samples.likeness import (
     SimilarSets,
     SimilarWordings,
     answer_form,

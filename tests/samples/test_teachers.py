@@ -12,10 +12,10 @@ import torch
 
 from dpr.errors import CheckpointError, InputError, MissingExtraError, SettingsError
 from dpr.reading import Reader
-from dpr.training.negatives import Pool
-from dpr.training.samples import Context
-from dpr.training.searchers import BM25Searcher
-from dpr.training.teachers import BM25Teacher, CrossEncoderTeacher, ReaderTeacher
+from dpr.samples.files import Context
+from dpr.samples.negatives import Pool
+from dpr.samples.searchers import BM25Searcher
+from dpr.samples.teachers import BM25Teacher, CrossEncoderTeacher, ReaderTeacher
 
 QUESTIONS = ["who lives in the castle?", "what is old?"]
 TITLES = ["castle", ""]

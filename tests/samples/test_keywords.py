@@ -9,7 +9,7 @@ import pytest
 
 from dpr.indexes.analysis import WordsSettings
 from dpr.indexes.bm25 import BM25Index
-from dpr.training.keywords import WordWeights, draw_words
+from dpr.samples.keywords import WordWeights, draw_words
 
 TEXTS = [
     "The river ran past the old castle, and the castle's king counted his ships.",

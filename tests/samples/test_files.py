@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dpr.errors import InputError, SettingsError
-from dpr.training.samples import Context, SampleCounts, read_samples, sample_to_json
+from dpr.samples.files import Context, SampleCounts, read_samples, sample_to_json
 
 RECORD = {
     "question": "who lives in the castle",

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from dpr.records import Passage
-from dpr.training.keywords import WordWeights
-from dpr.training.kinds import BESIDE, KINDS, Place, as_typed
-from dpr.training.pairs import PairSettings
-from dpr.training.samples import TrainingSample
+from dpr.samples.files import TrainingSample
+from dpr.samples.keywords import WordWeights
+from dpr.samples.kinds import BESIDE, KINDS, Place, as_typed
+from dpr.samples.pairs import PairSettings
 
 SENTENCES = [
     "There was once a king who lived in a castle by the river.",

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dpr.evaluation.matching import Matcher
-from dpr.training.answers import AMID, amid_question, is_telling
-from dpr.training.findings import excerpt
-from dpr.training.heldout import HeldOut
-from dpr.training.likeness import digest, form, jaccard, plain, sequences, words
-from dpr.training.samples import Context, TrainingSample
-from dpr.training.survey import Asked, Survey, asked
+from dpr.samples.answers import AMID, amid_question, is_telling
+from dpr.samples.files import Context, TrainingSample
+from dpr.samples.findings import excerpt
+from dpr.samples.heldout import HeldOut
+from dpr.samples.likeness import digest, form, jaccard, plain, sequences, words
+from dpr.samples.survey import Asked, Survey, asked
 
 POSITIVES, NEGATIVES, HARD = "positive_ctxs", "negative_ctxs", "hard_negative_ctxs"
 

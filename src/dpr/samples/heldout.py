@@ -13,10 +13,10 @@ from pathlib import Path
 from dpr.corpus import read_documents
 from dpr.questions import read_question_set
 from dpr.questions.sets import recognise
-from dpr.training.likeness import SimilarSets, SimilarWordings, digest, form, plain, sequences
-from dpr.training.places import Placed, read_placed
-from dpr.training.samples import Context, TrainingSample
-from dpr.training.survey import Asked, asked
+from dpr.samples.files import Context, TrainingSample
+from dpr.samples.likeness import SimilarSets, SimilarWordings, digest, form, plain, sequences
+from dpr.samples.places import Placed, read_placed
+from dpr.samples.survey import Asked, asked
 
 _SAMPLES = ("squad", "dpr-train")
 

@@ -10,7 +10,7 @@ import heapq
 import math
 from collections.abc import Iterable
 
-from dpr.training.likeness import FUNCTION_WORDS, answer_form, digest, form, plain
+from dpr.samples.likeness import FUNCTION_WORDS, answer_form, digest, form, plain
 
 BACKGROUND = 5000
 """Distinct positive passages that tell how common an answer is."""

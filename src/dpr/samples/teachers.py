@@ -12,8 +12,8 @@ from typing import Any
 from dpr.errors import CheckpointError, InputError, MissingExtraError, SettingsError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.reading import Reader
-from dpr.training.negatives import Pool
-from dpr.training.searchers import BM25Searcher
+from dpr.samples.negatives import Pool
+from dpr.samples.searchers import BM25Searcher
 
 
 class ReaderTeacher:

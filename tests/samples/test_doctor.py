@@ -14,10 +14,10 @@ import pytest
 from dpr.errors import InputError, SettingsError
 from dpr.questions import write_question_set
 from dpr.records import Question, QuestionSet
+from dpr.samples.doctor import DoctorSettings, diagnose
+from dpr.samples.files import read_samples
+from dpr.samples.findings import KINDS
 from dpr.tokens import DPRQuestionEncoderTokenizer
-from dpr.training.doctor import DoctorSettings, diagnose
-from dpr.training.findings import KINDS
-from dpr.training.samples import read_samples
 
 Record = dict[str, Any]
 HARD = "hard_negative_ctxs"

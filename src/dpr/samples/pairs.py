@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from dpr.errors import SettingsError
 from dpr.records import Passage
-from dpr.training.kinds import KINDS, Place
-from dpr.training.pair_settings import KEYWORDS as KEYWORDS
-from dpr.training.pair_settings import PairSettings as PairSettings
-from dpr.training.samples import Context, TrainingSample
+from dpr.samples.files import Context, TrainingSample
+from dpr.samples.kinds import KINDS, Place
+from dpr.samples.pair_settings import KEYWORDS as KEYWORDS
+from dpr.samples.pair_settings import PairSettings as PairSettings
 
 if TYPE_CHECKING:
-    from dpr.training.keywords import WordWeights
+    from dpr.samples.keywords import WordWeights
 
 LONGEST = 512  # passages of a document that are looked at together
 

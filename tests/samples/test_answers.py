@@ -5,7 +5,7 @@ import random
 import pytest
 
 from dpr.evaluation.matching import has_answer
-from dpr.training.answers import Background, amid_question, is_telling
+from dpr.samples.answers import Background, amid_question, is_telling
 
 TEXTS = [
     f"The river number {n} runs past town{n % 7} and rises in a land of hills." for n in range(50)
