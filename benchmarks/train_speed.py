@@ -7,7 +7,7 @@ same triples of question, passage and BM25 negative of SQuAD's and FairytaleQA's
 batches of the same size, with the same loss (in-batch negatives and one hard negative; there
 MultipleNegativesRankingLoss), learning rate, schedule, clipping, dropout and lengths, in float32.
 Then R@5 of both over the pool of ``pool.py``. Short runs of each alternate, so that a busy moment
-falls on both; a run of the peer's trainer is timed without its start and end.
+falls on both; a run is timed from the end of its first step, in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,6 +46,8 @@ from dpr.training.settings import LoopSettings, RetrieverSettings
 
 LENGTH = 256
 RATE, WARMUP, CLIP = 3e-5, 0.1, 2.0
+PEER = "sentence-transformers"
+CASES = (PEER, "float32", "bfloat16")
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "dpr-mini"
 
 
@@ -74,9 +77,7 @@ class Clock(TrainerCallback):
         return batch * (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
 
 
-def train_peer(
-    samples: list[TrainingSample], start: Path, to: Path, batch: int
-) -> tuple[float, Path]:
+def train_peer(samples: list[TrainingSample], start: Path, to: Path, batch: int) -> float:
     model = SentenceTransformer(str(start), device="cpu")
     model.max_seq_length = LENGTH
     rows = Dataset.from_list(
@@ -110,7 +111,7 @@ def train_peer(
         model=model, args=settings, train_dataset=rows, loss=loss, callbacks=[clock]
     ).train()
     model.save(str(to / "peer"))
-    return clock.rate(batch), to / "peer"
+    return clock.rate(batch)
 
 
 def pair(title: str, text: str) -> str:
@@ -119,7 +120,7 @@ def pair(title: str, text: str) -> str:
 
 def train_ours(
     samples: list[TrainingSample], start: Path, to: Path, batch: int, precision: str
-) -> tuple[float, Path]:
+) -> float:
     question = DPRQuestionEncoder.from_pretrained(start, dtype="float32")
     context = DPRContextEncoder.from_pretrained(start, dtype="float32")
     tie(question, context)
@@ -142,9 +143,8 @@ def train_ours(
         if "loss" in event:
             ends.append(time.perf_counter())
 
-    Run(task, loop, to / f"ours-{precision}", {}, note)()
-    rate = batch * (len(ends) - 1) / (ends[-1] - ends[0])
-    return rate, to / f"ours-{precision}" / "last" / "encoder"
+    Run(task, loop, to / "run", {}, note)()
+    return batch * (len(ends) - 1) / (ends[-1] - ends[0])
 
 
 def quality(model: Path, data: Path, peer: bool) -> dict[str, float]:
@@ -172,12 +172,45 @@ def quality(model: Path, data: Path, peer: bool) -> dict[str, float]:
     return found
 
 
-def main() -> None:
+def timed(case: str, folder: Path, to: Path, count: int, args: argparse.Namespace) -> float:
+    """Samples a second of one run, in a process of its own: a process has one precision."""
+    command = [sys.executable, "-W", "ignore", __file__, "--case", case, "--folder", str(folder)]
+    command += ["--to", str(to), "--samples", str(count), "--batch", str(args.batch)]
+    command += ["--threads", str(args.threads), "--data", str(args.data)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def one(args: argparse.Namespace) -> None:
+    """What ``timed`` starts."""
+    samples = samples_of(args.data, args.samples, args.folder / "data")
+    if args.case == PEER:
+        rate = train_peer(samples, args.folder / "peer-start", args.to, args.batch)
+    else:
+        start = args.folder / "start" / "encoder"
+        rate = train_ours(samples, start, args.to, args.batch, args.case)
+    print(rate)
+
+
+def prepare_start(minilm: Path, folder: Path) -> Path:
+    """The model that all begin with, in our layout and in the peer's."""
+    sys.path.insert(0, str(RECIPE))
+    import start
+
+    sys.argv = ["start.py", "--minilm", str(minilm), "--to", str(folder / "start")]
+    start.main()
+    place = folder / "start" / "encoder"
+    towers = QuestionEncoder.from_pretrained(place), ContextEncoder.from_pretrained(place)
+    export_sentence_transformers(*towers, folder / "peer-start")
+    return place
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--minilm", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--minilm", type=Path, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--samples", type=int, default=1920)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3, help="short runs of each, for the speed")
@@ -185,39 +218,44 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-quality", action="store_true", help="speed alone")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if not args.minilm and not args.case:
+        parser.error("give --minilm DIR")
+    return args
+
+
+def main() -> None:
+    args = arguments()
     torch.set_num_threads(args.threads)
+    if args.case:
+        one(args)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        sys.path.insert(0, str(RECIPE))
-        import start as recipe_start
-
-        sys.argv = ["start.py", "--minilm", str(args.minilm), "--to", str(folder / "start")]
-        recipe_start.main()
-        begin, peer_start = folder / "start" / "encoder", folder / "peer-start"
-        towers = QuestionEncoder.from_pretrained(begin), ContextEncoder.from_pretrained(begin)
-        export_sentence_transformers(*towers, peer_start)
-        samples = samples_of(args.data, args.samples, folder / "data")
-        some = samples[: args.round_samples]
-        rates: dict[str, list[float]] = {"peer": [], "float32": [], "bfloat16": []}
+        begin = prepare_start(args.minilm, folder)
+        samples_of(args.data, 1, folder / "data")
+        rates: dict[str, list[float]] = {case: [] for case in CASES}
         for number in range(args.rounds):
-            to = folder / f"round-{number}"
-            rates["peer"].append(train_peer(some, peer_start, to, args.batch)[0])
-            for precision in ("float32", "bfloat16"):
-                rates[precision].append(train_ours(some, begin, to, args.batch, precision)[0])
-            print({name: round(of_one[-1], 2) for name, of_one in rates.items()}, flush=True)
-        best = {name: max(of_one) for name, of_one in rates.items()}
+            for case in CASES:
+                to = folder / f"{case}-{number}"
+                rates[case].append(timed(case, folder, to, args.round_samples, args))
+            print({case: round(of_one[-1], 2) for case, of_one in rates.items()}, flush=True)
+        best = {case: max(of_one) for case, of_one in rates.items()}
         result: dict[str, Any] = {
-            "samples/s": best,
-            "times the peer": {n: round(v / best["peer"], 2) for n, v in best.items()},
+            "samples/s": {case: round(value, 2) for case, value in best.items()},
+            "times the peer": {case: round(v / best[PEER], 2) for case, v in best.items()},
             "machine": machine(),
         }
         if not args.no_quality:
-            peer = train_peer(samples, peer_start, folder, args.batch)[1]
-            ours = train_ours(samples, begin, folder, args.batch, "float32")[1]
+            for case in (PEER, "float32"):
+                timed(case, folder, folder / case, args.samples, args)
+            ours = folder / "float32" / "run" / "last" / "encoder"
             result["R@5"] = {
                 "start": quality(begin, args.data, peer=False),
-                "peer": quality(peer, args.data, peer=True),
+                PEER: quality(folder / PEER / "peer", args.data, peer=True),
                 "ours": quality(ours, args.data, peer=False),
             }
     print(json.dumps(result, indent=1))
