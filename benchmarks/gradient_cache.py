@@ -33,11 +33,13 @@ def one(case: str, data: Path, steps: int, threads: int) -> dict[str, float]:
     from dpr.samples.files import read_samples
     from dpr.shipped import find_models
     from dpr.tokens import DPRQuestionEncoderTokenizer
+    from dpr.training.engine import keep_freed_memory
     from dpr.training.retriever import RetrieverTask, tie
     from dpr.training.settings import RetrieverSettings
     from dpr.training.task import Step
 
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as every run does
     size, cached = CASES[case]
     rng = random.Random(0)
     samples = list(read_samples(data / "squad" / "train.json", on_error="skip"))

@@ -5,9 +5,10 @@
 Both begin with the same model (the start of dpr-mini: 7 layers, [CLS], inner product), and see the
 same triples of question, passage and BM25 negative of SQuAD's and FairytaleQA's train splits, in
 batches of the same size, with the same loss (in-batch negatives and one hard negative; there
-MultipleNegativesRankingLoss), learning rate, schedule, clipping, dropout and lengths, in float32.
-Then R@5 of both over the pool of ``pool.py``. Short runs of each alternate, so that a busy moment
-falls on both; a run is timed from the end of its first step, in a process of its own.
+MultipleNegativesRankingLoss), learning rate, schedule, clipping, dropout and lengths, in float32
+and in bfloat16. Then R@5 of each over the pool of ``pool.py``. Short runs of each alternate, so
+that a busy moment falls on all; a run is timed from the end of its first step, in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from dpr.training.settings import LoopSettings, RetrieverSettings
 LENGTH = 256
 RATE, WARMUP, CLIP = 3e-5, 0.1, 2.0
 PEER = "sentence-transformers"
-CASES = (PEER, "float32", "bfloat16")
+PEERS = {f"{PEER} {precision}": precision for precision in ("float32", "bfloat16")}
+CASES = (*PEERS, "float32", "bfloat16")
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "dpr-mini"
 
 
@@ -77,7 +79,9 @@ class Clock(TrainerCallback):
         return batch * (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
 
 
-def train_peer(samples: list[TrainingSample], start: Path, to: Path, batch: int) -> float:
+def train_peer(
+    samples: list[TrainingSample], start: Path, to: Path, batch: int, precision: str
+) -> float:
     model = SentenceTransformer(str(start), device="cpu")
     model.max_seq_length = LENGTH
     rows = Dataset.from_list(
@@ -105,6 +109,7 @@ def train_peer(samples: list[TrainingSample], start: Path, to: Path, batch: int)
         disable_tqdm=True,
         dataloader_drop_last=True,
         use_cpu=True,
+        bf16=precision == "bfloat16",
     )
     loss = MultipleNegativesRankingLoss(model, scale=1.0, similarity_fct=dot_score)
     SentenceTransformerTrainer(
@@ -184,8 +189,9 @@ def timed(case: str, folder: Path, to: Path, count: int, args: argparse.Namespac
 def one(args: argparse.Namespace) -> None:
     """What ``timed`` starts."""
     samples = samples_of(args.data, args.samples, args.folder / "data")
-    if args.case == PEER:
-        rate = train_peer(samples, args.folder / "peer-start", args.to, args.batch)
+    if args.case in PEERS:
+        start = args.folder / "peer-start"
+        rate = train_peer(samples, start, args.to, args.batch, PEERS[args.case])
     else:
         start = args.folder / "start" / "encoder"
         rate = train_ours(samples, start, args.to, args.batch, args.case)
@@ -246,18 +252,18 @@ def main() -> None:
         best = {case: max(of_one) for case, of_one in rates.items()}
         result: dict[str, Any] = {
             "samples/s": {case: round(value, 2) for case, value in best.items()},
-            "times the peer": {case: round(v / best[PEER], 2) for case, v in best.items()},
+            "times the peer's best": {
+                case: round(value / max(best[one] for one in PEERS), 2)
+                for case, value in best.items()
+            },
             "machine": machine(),
         }
         if not args.no_quality:
-            for case in (PEER, "float32"):
+            result["R@5"] = {"start": quality(begin, args.data, peer=False)}
+            for case in CASES:
                 timed(case, folder, folder / case, args.samples, args)
-            ours = folder / "float32" / "run" / "last" / "encoder"
-            result["R@5"] = {
-                "start": quality(begin, args.data, peer=False),
-                PEER: quality(folder / PEER / "peer", args.data, peer=True),
-                "ours": quality(ours, args.data, peer=False),
-            }
+                last = "peer" if case in PEERS else "run/last/encoder"
+                result["R@5"][case] = quality(folder / case / last, args.data, case in PEERS)
     print(json.dumps(result, indent=1))
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")

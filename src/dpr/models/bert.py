@@ -170,18 +170,21 @@ class SelfAttention(nn.Module):
         self, q: Tensor, k: Tensor, v: Tensor, layout: Packed, cls_only: bool, dropout: float
     ) -> Tensor:
         """Attention over runs of equal lengths, each one call without a mask."""
+        # Split, not sliced: a slice's derivative is as long as what it was cut from, mostly zeros.
+        tokens = [count * length for _, _, count, length in layout.runs]
+        queries = [count for _, _, count, _ in layout.runs] if cls_only else tokens
         out = []
-        for sequence, token, count, length in layout.runs:
-            if cls_only:
-                q_run = q[sequence : sequence + count].unsqueeze(1)
-            else:
-                q_run = q[token : token + count * length].view(count, length, *q.shape[1:])
-            k_run, v_run = (
-                t[token : token + count * length].view(count, length, *t.shape[1:]) for t in (k, v)
+        for (_, _, count, _), *parts in zip(
+            layout.runs,
+            torch.split(q, queries),
+            torch.split(k, tokens),
+            torch.split(v, tokens),
+            strict=True,
+        ):
+            q_run, k_run, v_run = (
+                one.view(count, -1, *one.shape[1:]).transpose(1, 2) for one in parts
             )
-            context = F.scaled_dot_product_attention(
-                q_run.transpose(1, 2), k_run.transpose(1, 2), v_run.transpose(1, 2), None, dropout
-            )
+            context = F.scaled_dot_product_attention(q_run, k_run, v_run, None, dropout)
             out.append(context.transpose(1, 2).flatten(0, 1).flatten(-2))
         return out[0] if len(out) == 1 else torch.cat(out)
 

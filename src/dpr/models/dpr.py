@@ -183,9 +183,12 @@ class _TextEncoder(DPRPreTrainedModel):
         """The length of the vectors that this encoder gives."""
         return self.encoder.embeddings_size
 
-    def encode_packed(self, input_ids: Tensor, layout: Packed) -> Tensor:
-        """Vectors (sequences, dim) of token ids (tokens,) laid end to end; segments all zero."""
-        out = self.stack(input_ids, layout, cls_only=True)
+    def encode_packed(
+        self, input_ids: Tensor, layout: Packed, inputs_embeds: Tensor | None = None
+    ) -> Tensor:
+        """Vectors (sequences, dim) of token ids (tokens,) laid end to end, or of vectors
+        (tokens, hidden) in place of their word embeddings; segments all zero."""
+        out = self.stack(input_ids, layout, inputs_embeds=inputs_embeds, cls_only=True)
         return self.encoder.pool(out.last)
 
     def _encode(

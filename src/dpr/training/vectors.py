@@ -45,7 +45,8 @@ class Encoding:
         self._cached, self._autocast = cached, autocast
         self._parts = token_batches([len(one) for one in ids], pack_tokens)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not cached):
-            found = [self._encode(number) for number in range(len(self._parts))]
+            words = [None] * len(self._parts) if cached else self._words()
+            found = [self._encode(number, one) for number, one in enumerate(words)]
         if not found:
             # With a gradient, so that the backward of what is gathered runs in every process.
             shape = 0, model.embeddings_size
@@ -57,11 +58,21 @@ class Encoding:
         if cached:
             self.vectors.requires_grad_()
 
-    def _encode(self, number: int) -> Tensor:
+    def _words(self) -> list[Tensor | None]:
+        """The word embeddings of each part, looked up at once: the derivative of a lookup is as
+        large as the vocabulary."""
+        rows = [[self._ids[row] for row in part] for part in self._parts]
+        ids = [token for part in rows for one in part for token in one]
+        vectors: Tensor = self._model.get_input_embeddings()(
+            torch.tensor(ids, dtype=torch.long, device=self._model.device)
+        )
+        return list(torch.split(vectors, [sum(map(len, part)) for part in rows]))
+
+    def _encode(self, number: int, words: Tensor | None = None) -> Tensor:
         torch.manual_seed(seed_of(self._seed, number))
         ids, layout = pack([self._ids[row] for row in self._parts[number]], self._model.device)
         with self._autocast():
-            return exact(self._model.encode_packed(ids, layout))
+            return exact(self._model.encode_packed(ids, layout, words))
 
     def backward(self) -> None:
         """Carries the gradients of ``vectors`` on to the weights; nothing is left to do without
