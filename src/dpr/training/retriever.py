@@ -18,7 +18,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from dpr.encoding import SETTINGS_NAME, ContextEncoder, EncodingSettings, QuestionEncoder
+from dpr.encoding import (
+    SETTINGS_NAME,
+    ContextEncoder,
+    EncodingSettings,
+    QuestionEncoder,
+    Vectors,
+)
 from dpr.errors import SettingsError
 from dpr.evaluation.measures import gold_ranks, summary
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
@@ -40,6 +46,7 @@ from dpr.training.processes import Processes
 from dpr.training.sampling import Key, RetrieverBatch, draw_batches
 from dpr.training.settings import RetrieverSettings as RetrieverSettings
 from dpr.training.task import Figures, Step
+from dpr.training.teachers import Teachers
 from dpr.training.vectors import Encoding
 
 ALONE = Processes()
@@ -105,6 +112,7 @@ class RetrieverTask:
         self.golds = [by_question[sample.question] for sample in train]
         self.matchers = [answer_matcher(one.answers) for one in train if settings.mask_answers]
         self._check()
+        self._teachers = self._make_teachers() if settings.teachers else None
 
     def _check(self) -> None:
         """Refuses settings that the samples have nothing for.
@@ -119,15 +127,30 @@ class RetrieverTask:
                     "scores; mine once, with a teacher (dpr mine --teacher), or leave one out"
                 )
             scored = sum(_scored(sample) for sample in self.train)
-            if not scored or not self.settings.hard_negatives:
+            by_samples = not self.settings.teachers
+            if by_samples and not (scored and self.settings.hard_negatives):
                 raise SettingsError(
                     f"distillation={self.settings.distillation}: {scored:,} of {len(self.train):,} "
                     "samples have a teacher's score of their positive and of a hard negative, and "
                     f"hard_negatives={self.settings.hard_negatives}; score them (dpr mine "
-                    "--teacher), and draw at least one"
+                    "--teacher) and draw at least one, or give teachers"
                 )
         if self.settings.mask_answers and not any(self.matchers):
             raise SettingsError("mask_answers: no sample has an answer to look for")
+
+    def _make_teachers(self) -> Teachers:
+        """Of the model as it is now, before any step."""
+        weights = self.settings.teacher_weights
+        vectors = None
+        if "start" in weights:
+            asked = QuestionEncoder(self.question_model, self.tokenizer, self._encoding())
+            read = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
+            vectors = (
+                self._shared(self.question_ids, asked.encode_ids),
+                self._shared(list(self.passage_ids.values()), read.encode_ids),
+            )
+        questions = [sample.question for sample in self.train]
+        return Teachers(weights, questions, list(self.passage_ids), vectors)
 
     def _take_passages(self, samples: Sequence[TrainingSample]) -> None:
         """Tokenizes the passages that are new; of a context encoder that is left as it is, takes
@@ -248,6 +271,8 @@ class RetrieverTask:
 
     def _teacher(self, batch: RetrieverBatch, numbers: Sequence[int]) -> Tensor:
         """(own questions, passages): the teacher's scores, NaN where there is none."""
+        if self._teachers is not None:
+            return self._teachers.scores(numbers, batch.passages)
         rows = {key: row for row, key in enumerate(batch.passages)}
         scores = torch.full((len(numbers), len(rows)), float("nan"))
         for place, number in enumerate(numbers):
@@ -273,17 +298,13 @@ class RetrieverTask:
                 rows.setdefault(context.key, len(rows))
         for passage in self.pool:
             rows.setdefault((passage.title, passage.text), len(rows))
-        passages = self._encoded(
-            ContextEncoder(self.context_model, self.tokenizer, self._encoding()),
-            [Passage("", text, title) for title, text in rows],
-        )
+        contexts = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
+        passages = self._shared([Passage("", text, title) for title, text in rows], contexts.encode)
         if self.settings.hashing:
             passages = passages.sign()
         lengths = EncodingSettings(self.settings.question_length)
-        questions = self._encoded(
-            QuestionEncoder(self.question_model, self.tokenizer, lengths),
-            [sample.question for sample in self.dev],
-        )
+        asked = QuestionEncoder(self.question_model, self.tokenizer, lengths)
+        questions = self._shared([sample.question for sample in self.dev], asked.encode)
         golds = [[rows[c.key] for c in sample.positives] for sample in self.dev]
         ranks = gold_ranks(questions.numpy(), passages.numpy(), golds)
         names = sorted({sample.dataset for sample in self.dev})
@@ -293,12 +314,10 @@ class RetrieverTask:
             measures |= {f"{name} {key}".strip(): value for key, value in part.items()}
         return measures
 
-    def _encoded(self, encoder: Any, texts: Sequence[Any]) -> Tensor:
-        """Vectors of texts; each process encodes a part."""
-        own = torch.from_numpy(
-            encoder.encode([texts[row] for row in self.processes.own(len(texts))])
-        )
-        return self.processes.gather(own.to(self.question_model.device), len(texts)).cpu()
+    def _shared(self, items: Sequence[Any], encode: Callable[[Sequence[Any]], Vectors]) -> Tensor:
+        """Vectors (items, dim) of texts or token ids, on the CPU; each process encodes a part."""
+        own = torch.from_numpy(encode([items[row] for row in self.processes.own(len(items))]))
+        return self.processes.gather(own.to(self.question_model.device), len(items)).cpu()
 
     def _encoding(self) -> EncodingSettings:
         return EncodingSettings(self.settings.passage_length)

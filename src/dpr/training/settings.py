@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from dpr.errors import SettingsError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+TEACHERS = ("bm25", "start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,9 @@ class RetrieverSettings:
         mask_margin: nor do those that the model scores so much higher than the positive.
         distillation: share of the loss that is the divergence from the teacher's scores of the
             passages, where the samples have them, from 0 to 1.
+        teachers: "bm25=weight,start=weight", or one of them: the teacher is the weighted sum of
+            BM25's scores and of the start's, of all passages of the batch. Empty: what the samples
+            have.
         teacher_temperature: what the teacher's scores are divided by.
         hashing: train vectors whose signs are searched (BPR): the loss is that of soft codes.
     """
@@ -108,6 +112,7 @@ class RetrieverSettings:
     mask_answers: bool = False
     mask_margin: float | None = None
     distillation: float = 0.0
+    teachers: str = ""
     teacher_temperature: float = 1.0
     hashing: bool = False
 
@@ -133,6 +138,16 @@ class RetrieverSettings:
                 f"teacher_temperature={self.teacher_temperature}; give a number above 0"
             )
         _ = self.rate_of_dataset
+        if unknown := sorted(self.teacher_weights.keys() - set(TEACHERS)):
+            raise SettingsError(
+                f"teachers={self.teachers!r}: there is no {', '.join(unknown)}; allowed are "
+                f"{' and '.join(TEACHERS)}"
+            )
+        if self.teachers and not self.distillation:
+            raise SettingsError(
+                f"teachers={self.teachers!r} teach nothing with distillation=0; give the share of "
+                "the loss that they have, such as 0.5"
+            )
 
     @property
     def rate_of_dataset(self) -> dict[str, float]:
@@ -141,20 +156,34 @@ class RetrieverSettings:
         Raises:
             SettingsError: not "name=rate,...", or a rate that is not above 0.
         """
-        found: dict[str, float] = {}
-        for part in filter(None, self.rates.split(",")):
-            name, _, rate = (one.strip() for one in part.rpartition("="))
-            try:
-                number = float(rate)
-            except ValueError:
-                number = 0.0
-            known, found[name] = name in found, number
-            if known or not (name and 0 < number < math.inf):
-                raise SettingsError(
-                    f"rates={self.rates!r}; give each dataset once, as 'name=rate,...', with "
-                    "rates above 0"
-                )
-        return found
+        return _numbers(self.rates, "rates", "dataset")
+
+    @property
+    def teacher_weights(self) -> dict[str, float]:
+        """``teachers`` by name.
+
+        Raises:
+            SettingsError: not "name=weight,...", or a weight that is not above 0.
+        """
+        return _numbers(self.teachers, "teachers", "teacher")
+
+
+def _numbers(text: str, name: str, what: str) -> dict[str, float]:
+    """Numbers above 0 by name, of "name=number,..."."""
+    found: dict[str, float] = {}
+    for part in filter(None, text.split(",")):
+        key, _, value = (one.strip() for one in part.rpartition("="))
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        known, found[key] = key in found, number
+        if known or not (key and 0 < number < math.inf):
+            raise SettingsError(
+                f"{name}={text!r}; give each {what} once, as 'name=number,...', with numbers "
+                "above 0"
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

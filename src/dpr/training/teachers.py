@@ -1,0 +1,53 @@
+"""What teaches a retriever about every passage of a batch: BM25, and the model that it starts from.
+
+Takes questions and passages of the training samples, with the start's vectors of them; gives
+weighted sums of scores, in-batch negatives included. A dense model learns from BM25 to look at
+words (Chen et al. 2021, SPAR, §3), and from its start not to forget (Li & Hoiem 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from dpr.indexes.bm25 import BM25Index
+from dpr.training.losses import similarity
+from dpr.training.sampling import Key
+
+
+class Teachers:
+    """The weighted sum of their scores.
+
+    Args:
+        weights: of "bm25", "start" or both.
+        questions: of all samples.
+        passages: (title, text) of all that may stand in a batch.
+        vectors: the start's, (questions, dim) and (passages, dim), where it has a weight.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        questions: Sequence[str],
+        passages: Sequence[Key],
+        vectors: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        self._weights, self._questions, self._vectors = weights, questions, vectors
+        self._rows = {key: row for row, key in enumerate(passages)}
+        self._bm25 = None
+        if "bm25" in weights:
+            self._bm25 = BM25Index([f"{title} {text}" for title, text in passages])
+
+    def scores(self, questions: Sequence[int], passages: Sequence[Key]) -> Tensor:
+        """(questions, passages) of a batch, float32; questions by their numbers."""
+        rows = [self._rows[key] for key in passages]
+        total = torch.zeros(len(questions), len(rows))
+        if self._bm25 is not None:
+            by_words = [self._bm25.scores(self._questions[one], rows) for one in questions]
+            total += self._weights["bm25"] * torch.tensor(by_words).reshape(total.shape)
+        if self._vectors is not None:
+            asked, read = self._vectors
+            total += self._weights["start"] * similarity(asked[list(questions)], read[rows])
+        return total
