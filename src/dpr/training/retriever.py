@@ -123,8 +123,9 @@ class RetrieverTask:
         if self.settings.distillation:
             if self.refresher is not None:
                 raise SettingsError(
-                    "distillation with negatives that are found anew: those have no teacher's "
-                    "scores; mine once, with a teacher (dpr mine --teacher), or leave one out"
+                    "distillation with negatives that are found anew (refresh_every): no teacher "
+                    "has scored those; leave one out, or mine once, with a teacher (dpr mine "
+                    "--teacher)"
                 )
             scored = sum(_scored(sample) for sample in self.train)
             by_samples = not self.settings.teachers
