@@ -108,8 +108,8 @@ def test_the_start_stays_what_it_was_before_the_first_step(tiny_model: Path) -> 
 @pytest.mark.parametrize(
     ("teachers", "share", "told"),
     [
-        ("bm25", 0.5, "name=number"),
-        ("bm25=0", 0.5, "name=number"),
+        ("bm25", 0.5, "name=weight"),
+        ("bm25=0", 0.5, "name=weight"),
         ("bm25=1,bm25=2", 0.5, "each teacher once"),
         ("bm52=1", 0.5, "there is no bm52; allowed are bm25 and start"),
         ("bm25=1", 0.0, "teach nothing with distillation=0"),

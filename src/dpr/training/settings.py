@@ -156,7 +156,7 @@ class RetrieverSettings:
         Raises:
             SettingsError: not "name=rate,...", or a rate that is not above 0.
         """
-        return _numbers(self.rates, "rates", "dataset")
+        return _by_name(self.rates, "rates", "dataset", "rate")
 
     @property
     def teacher_weights(self) -> dict[str, float]:
@@ -165,23 +165,23 @@ class RetrieverSettings:
         Raises:
             SettingsError: not "name=weight,...", or a weight that is not above 0.
         """
-        return _numbers(self.teachers, "teachers", "teacher")
+        return _by_name(self.teachers, "teachers", "teacher", "weight")
 
 
-def _numbers(text: str, name: str, what: str) -> dict[str, float]:
-    """Numbers above 0 by name, of "name=number,..."."""
+def _by_name(text: str, setting: str, what: str, number: str) -> dict[str, float]:
+    """Numbers above 0 by name, of "name=number,..."; the words are for the error."""
     found: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         key, _, value = (one.strip() for one in part.rpartition("="))
         try:
-            number = float(value)
+            given = float(value)
         except ValueError:
-            number = 0.0
-        known, found[key] = key in found, number
-        if known or not (key and 0 < number < math.inf):
+            given = 0.0
+        known, found[key] = key in found, given
+        if known or not (key and 0 < given < math.inf):
             raise SettingsError(
-                f"{name}={text!r}; give each {what} once, as 'name=number,...', with numbers "
-                "above 0"
+                f"{setting}={text!r}; give each {what} once, as 'name={number},...', with "
+                f"{number}s above 0"
             )
     return found
 
