@@ -46,6 +46,7 @@ TANTIVYS = 1.2, 0.75
 DEPTH = 20
 AT_ONCE = 10_000  # passages made at a time
 PASSAGES, QUESTIONS = "passages.tsv", "questions.json"
+PAIRED = "ours, with pairs"
 LETTERS = "etaoinshrdlucmfw"
 
 
@@ -115,22 +116,24 @@ class FolderBench:
         return self.folder / name
 
 
-def build_ours(folder: Path) -> None:
+def build_ours(folder: Path, name: str = "ours", pairs: bool = False) -> None:
     from dpr.indexes.words import WordsSettings, build_words
 
-    bench = FolderBench(folder / "ours")
-    names = build_words(texts(folder), WordsSettings(), bench)
+    bench = FolderBench(folder / name)
+    names = build_words(texts(folder), WordsSettings(pairs=pairs), bench)
     for path in bench.folder.iterdir():
         if path.name not in names:
             path.unlink()
 
 
-def open_ours(folder: Path) -> Callable[[Sequence[str]], Found]:
+def open_ours(
+    folder: Path, name: str = "ours", pairs: bool = False
+) -> Callable[[Sequence[str]], Found]:
     from dpr.indexes.bm25 import BM25, BM25Settings
-    from dpr.indexes.words import WordCounts
+    from dpr.indexes.words import WordCounts, WordsSettings
 
-    files = {path.name: path for path in (folder / "ours").iterdir()}
-    index = BM25([WordCounts.load(files)], [None], BM25Settings(K1, B))
+    files = {path.name: path for path in (folder / name).iterdir()}
+    index = BM25([WordCounts.load(files)], [None], BM25Settings(K1, B), WordsSettings(pairs=pairs))
 
     def search(asked: Sequence[str]) -> Found:
         return [(rows.tolist(), scores.tolist()) for scores, rows in index.search(asked, DEPTH)]
@@ -223,6 +226,11 @@ def open_tantivy(folder: Path) -> Callable[[Sequence[str]], Found]:
 
 SYSTEMS: dict[str, tuple[str, Callable[[Path], None] | None, Any]] = {
     "ours": ("dpr", build_ours, open_ours),
+    PAIRED: (
+        "dpr",
+        lambda folder: build_ours(folder, PAIRED, True),
+        lambda folder: open_ours(folder, PAIRED, True),
+    ),
     "bm25s": ("bm25s", build_bm25s, open_bm25s),
     "bm25s, numba": ("numba", None, open_numba),
     "tantivy": ("tantivy", build_tantivy, open_tantivy),
@@ -307,7 +315,7 @@ def by_hand(folder: Path) -> dict[str, float]:
     length, errors = np.array(lengths, np.float64), {}
     for name in SYSTEMS:
         path = folder / f"found {name}.json"
-        if not path.exists():
+        if not path.exists() or name == PAIRED:  # which is to find other rows
             continue
         k1, b = TANTIVYS if name == "tantivy" else (K1, B)
         norm = k1 * (1 - b + b * length / length.mean())
@@ -367,7 +375,7 @@ def main() -> None:
         folder = Path(scratch)
         prepare(given.data, folder, given.rows, given.questions)
         for name, (module, _, _) in SYSTEMS.items():
-            python = sys.executable if name == "ours" else given.peers
+            python = sys.executable if name.startswith("ours") else given.peers
             if has(python, module):
                 steps = [run_step(python, folder, step, name) for step in ("build", "search")]
                 figures[name] = steps[0] | steps[1]

@@ -1,12 +1,13 @@
-"""Dense search and BM25 as one, and each alone, on the three test sets; settings by the dev sets.
+"""Vectors and words as one, and each alone, on the three test sets; settings by the dev sets.
 
     python benchmarks/hybrid.py --data DIR --model dpr-mini [--vectors FILE] [--json FILE]
 
 One choice of settings, made on squad/validation and on the 32 whole stories that recipes/dpr-mini
-holds out of fairytaleqa/train, serves all test sets. BM25 is that of ``quality.py``. p is corrected
-for the three pairs of systems (Holm). Last comes what is no result, but shows how much any choice
-could gain: the best settings in hindsight for each test set. --vectors keeps the vectors of the
-pool and of the questions for another run.
+holds out of fairytaleqa/train, serves all test sets. BM25 is the baseline of ``quality.py``; words
+are searched as collections are, with pairs of neighbours and without those that only ask, and are
+what is fused. p is corrected for all pairs of systems (Holm). Last comes what is no result, but
+shows how much any choice could gain: the best settings in hindsight for each test set. --vectors
+keeps the vectors of the pool and of the questions for another run.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ from dpr.evaluation.records import Comparison
 from dpr.evaluation.statistics import compare_all
 from dpr.fusion import Candidates, FusionSettings, Ranked, fuse, gather
 from dpr.fusion.tuning import Tuned, default_grid, tune
+from dpr.indexes.bm25 import BM25 as WordSearch
+from dpr.indexes.words import count_words
 from dpr.records import Passage
 from dpr.shipped import find_models
 
 DEV = ("squad/validation", "fairytaleqa/held out")
 HELD_OUT_STORIES, SEED = 32, 20  # as in recipes/dpr-mini/prepare.py
 MEASURES = {"R@1": "Success@1", "R@5": "Success@5", "R@20": "Success@20", "nDCG@10": "nDCG@10"}
-SYSTEMS = BM25, DENSE, HYBRID = "BM25", "dense", "hybrid"
+SYSTEMS = BM25, WORDS, DENSE, HYBRID = "BM25", "words", "dense", "hybrid"
 QED_LOSS = 0.005  # the most that the hybrid may lose where dense search alone is better
 Array = np.ndarray
 Values = dict[str, dict[str, list[float]]]
@@ -50,6 +53,7 @@ class Asked:
     questions: Sequence[TestQuestion]
     judgements: list[dict[int, int]]
     dense: Array
+    words: Array
     bm25: Array
 
 
@@ -92,6 +96,12 @@ def bm25_scores(pool: Sequence[Key], texts: Sequence[str]) -> Array:
     return np.stack([index.get_scores(one) if one else nothing for one in words])
 
 
+def words_scores(pool: Sequence[Key], texts: Sequence[str]) -> Array:
+    """As collections are searched."""
+    index, rows = WordSearch([count_words(pool)], [None]), np.arange(len(pool))
+    return np.stack([index.scores(text, rows).astype(np.float32) for text in texts])
+
+
 def ask(
     pool: Sequence[Key],
     sets: Mapping[str, Sequence[TestQuestion]],
@@ -103,8 +113,9 @@ def ask(
     for name, own in sets.items():
         vectors = questions[first : first + len(own)]
         judgements = [{rows[gold]: 1 for gold in one.golds if gold in rows} for one in own]
-        scores = bm25_scores(pool, [one.text for one in own])
-        asked[name] = Asked(own, judgements, vectors @ passages.T, scores)
+        texts = [one.text for one in own]
+        by_words = words_scores(pool, texts), bm25_scores(pool, texts)
+        asked[name] = Asked(own, judgements, vectors @ passages.T, *by_words)
         first += len(own)
     return asked
 
@@ -122,12 +133,12 @@ def gathered(asked: Asked, depth: int) -> list[Candidates]:
     return [
         gather(
             ranked(dense, depth),
-            ranked(bm25, depth, 0.0),
+            ranked(words, depth, 0.0),
             dense.__getitem__,
-            bm25.__getitem__,
+            words.__getitem__,
             depth,
         )
-        for dense, bm25 in zip(asked.dense, asked.bm25, strict=True)
+        for dense, words in zip(asked.dense, asked.words, strict=True)
     ]
 
 
@@ -155,6 +166,7 @@ def lists_of(
     depth = max(20, settings.depth)
     return {
         BM25: [ranked(one, depth, 0.0).rows.tolist() for one in asked.bm25],
+        WORDS: [ranked(one, depth, 0.0).rows.tolist() for one in asked.words],
         DENSE: [ranked(one, depth).rows.tolist() for one in asked.dense],
         HYBRID: [[hit.row for hit in fuse(one, settings)] for one in candidates],
     }
@@ -197,7 +209,7 @@ def show_tests(tests: Mapping[str, Values]) -> dict[str, dict[str, tuple[Compari
         found[name] = {
             measure: tuple(
                 one
-                for one in compare_all({s: by[s] for s in (HYBRID, BM25, DENSE)}, measure)
+                for one in compare_all({s: by[s] for s in (HYBRID, WORDS, BM25, DENSE)}, measure)
                 if one.system == HYBRID
             )
             for measure, by in values.items()
@@ -213,12 +225,12 @@ def show_tests(tests: Mapping[str, Values]) -> dict[str, dict[str, tuple[Compari
 
 
 def judge_goals(tests: Mapping[str, Values]) -> bool:
-    """Says whether each goal is met: both parts beaten, or on qed nearly so."""
+    """Says whether each goal is met: every other beaten, or on qed nearly so."""
     met = True
     for name, values in tests.items():
         for measure in ("R@1", "nDCG@10"):
             means = {system: float(np.mean(values[measure][system])) for system in SYSTEMS}
-            gain = means[HYBRID] - max(means[BM25], means[DENSE])
+            gain = means[HYBRID] - max(means[one] for one in SYSTEMS if one != HYBRID)
             reached = gain >= -QED_LOSS if name == "qed" else gain > 0
             met &= reached
             word = "met" if reached else "MISSED"

@@ -33,7 +33,13 @@ def test_the_options_are_those_of_the_library() -> None:
     assert parameters["split"].default == str(SplitSettings())
     assert parameters["model"].default == DEFAULT
     assert {one.value for one in VectorType} == set(DTYPES)
-    assert words_settings(parameters["words"].default) == WordsSettings()
+    assert words_settings(parameters["words"].default, parameters["pairs"].default) == (
+        WordsSettings()
+    )
+    for language, stop_words in (("english", "english"), ("plain", None)):
+        own = words_settings(language, pairs=False)
+        assert own is not None
+        assert (own.stop_words, own.pairs) == (stop_words, False)
     assert DuplicateSettings.parse(parameters["duplicates"].default) is None
 
 

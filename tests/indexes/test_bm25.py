@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pydoc_data.topics import topics
 from typing import Any
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from dpr.errors import InputError, SettingsError
 from dpr.indexes import bm25
-from dpr.indexes.bm25 import BM25, BM25Index, BM25Settings
+from dpr.indexes.bm25 import BM25, LUCENE, BM25Index, BM25Settings
 from dpr.indexes.words import WordsSettings, count_words
 
 Array = npt.NDArray[Any]
@@ -46,6 +48,27 @@ def formula(
     return score
 
 
+def pairs_formula(
+    question: Sequence[str],
+    text: Sequence[str],
+    texts: Sequence[Sequence[str]],
+    settings: BM25Settings,
+) -> float:
+    """The same with each pair of neighbours as a word, but for the texts' lengths."""
+    k1, b = settings.k1, settings.b
+    words = formula(question, text, texts, k1, b)
+    mean = sum(map(len, texts)) / len(texts)
+    paired = [list(pairwise(one)) for one in texts]
+    own = list(pairwise(text))
+    score = 0.0
+    for pair in pairwise(question):
+        n = sum(pair in one for one in paired)
+        idf = math.log(1 + (len(texts) - n + 0.5) / (n + 0.5))
+        if tf := own.count(pair):
+            score += idf * tf / (tf + k1 * (1 - b + b * len(text) / mean))
+    return words + settings.pairs * score
+
+
 def mask(values: Sequence[bool]) -> Mask:
     return np.array(values, np.bool_)
 
@@ -57,7 +80,7 @@ def built(texts: Sequence[Sequence[str]], **options: Any) -> BM25:
     )
 
 
-@pytest.mark.parametrize("settings", [BM25Settings(), BM25Settings(k1=1.2, b=0.75)])
+@pytest.mark.parametrize("settings", [LUCENE, replace(LUCENE, k1=1.2, b=0.75)])
 def test_scores_are_lucenes(settings: BM25Settings) -> None:
     stem = Stemmer.Stemmer("english").stemWord
     words = [[stem(word) for word in text.split()] for text in TEXTS]
@@ -85,7 +108,7 @@ def test_real_text_is_found_as_bm25s_finds_it(k1: float, b: float) -> None:
     peer = bm25s.BM25(k1=k1, b=b, method="lucene", dtype="float64")
     peer.index(bm25s.tokenize(texts, **options), show_progress=False)
     theirs = peer.retrieve(bm25s.tokenize(questions, **options), k=20, show_progress=False)
-    index = BM25([count_words(("", text) for text in texts)], [None], BM25Settings(k1, b))
+    index = BM25([count_words(("", text) for text in texts)], [None], replace(LUCENE, k1=k1, b=b))
     for found, rows, scores in zip(index.search(questions, 20), *theirs, strict=True):
         own, own_rows = found
         assert len(own) == np.count_nonzero(scores)
@@ -122,7 +145,7 @@ def test_any_adds_removes_and_splits_score_as_a_fresh_index_does(
     live, allowed = data.draw(booleans), data.draw(st.none() | booleans)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(texts)), max_size=3)))
     borders = list(zip([0, *cuts], [*cuts, len(texts)], strict=True))
-    choice = BM25Settings(*weights)
+    choice = BM25Settings(*weights, pairs=data.draw(st.sampled_from([0.0, 0.5, 3.0])))
     questions = [" ".join(one) for one in asked]
 
     segments = [
@@ -147,7 +170,7 @@ def test_any_adds_removes_and_splits_score_as_a_fresh_index_does(
         every = np.zeros(len(texts))
         every[stay] = fresh.scores(question, range(len(stay)))
         for row in stay:
-            expected = formula(words, texts[row], [texts[one] for one in stay], *weights)
+            expected = pairs_formula(words, texts[row], [texts[one] for one in stay], choice)
             assert every[row] == pytest.approx(expected, rel=1e-12)
         ranked = sorted(
             np.flatnonzero((every > 0) & rows_allowed).tolist(),
@@ -195,14 +218,39 @@ def test_frequent_words_are_looked_up_only_where_rare_ones_stand(
     assert set(walked) == {1}
 
 
-def test_k1_and_b_are_chosen_when_questions_are_asked() -> None:
+def test_weights_are_chosen_when_questions_are_asked() -> None:
     counts = count_words([("", text) for text in TEXTS])
-    for choice in (BM25Settings(), BM25Settings(2.0, 0.9)):
+    for choice in (BM25Settings(), BM25Settings(2.0, 0.9), BM25Settings(pairs=4)):
         ((scores, rows),) = BM25([counts], [None], choice).search(["red fox"], 4)
         assert (
             list(zip(scores.tolist(), rows.tolist(), strict=True))
             == (BM25Index(TEXTS, choice).search(["red fox"], 4)[0])
         )
+    plain = BM25([counts], [None], BM25Settings(pairs=0)).search(["red fox"], 4)[0][0]
+    assert plain.tolist() == [one for one, _ in BM25Index(TEXTS).search(["red fox"], 4)[0]]
+
+
+def test_words_side_by_side_count_more_than_words_apart() -> None:
+    texts = ["the wolf and the little red hen", "the red wolf and the little hen"]
+    for question, found in (("little red hen", [0, 1]), ("red wolf", [1, 0])):
+        scores = {row: score for score, row in BM25Index(texts).search([question], 2)[0]}
+        assert scores[0] == scores[1]
+        ranked = BM25Index(texts, BM25Settings()).search([question], 2)[0]
+        assert [row for _, row in ranked] == found
+        assert ranked[1][0] >= scores[0] == BM25Index(texts).scores(question, [0])[0]
+
+
+def test_words_that_only_ask_are_left_out_where_others_are_left() -> None:
+    texts = ["who is who and what was what", "the fox had fled"]
+    found = {
+        question: [row for _, row in BM25Index(texts, BM25Settings()).search([question], 2)[0]]
+        for question in ("When had the fox fled, and who was it?", "Who is who?", "WHAT?")
+    }
+    assert list(found.values()) == [[1], [0], [0]]
+    assert len(BM25Index(texts, LUCENE).search([next(iter(found))], 2)[0]) == 2
+    words = WordsSettings(language="german", stop_words=None)
+    german = BM25([count_words([("", texts[0])], words)], [None], words=words)
+    assert german.search(["who fled"], 1)[0][1].tolist() == [0]
 
 
 def test_titles_count_as_they_are_told_to() -> None:
@@ -215,14 +263,18 @@ def test_titles_count_as_they_are_told_to() -> None:
 
 def test_a_question_is_answered_alike_in_any_company() -> None:
     texts = [part.split() for text in topics.values() for part in text.split("\n\n")][:1500]
-    index = built([[word.lower() for word in one if word.isalpha()] for one in texts])
+    texts = [[word.lower() for word in one if word.isalpha()] for one in texts]
     questions = [" ".join(one[:7]) for one in texts[::40]]
-    together = index.search(questions, 30)
-    for question, (scores, rows) in zip(questions, together, strict=True):
-        shuffled = " ".join(reversed(question.split()))
-        for ((more, more_rows),) in (index.search([question], 90), index.search([shuffled], 30)):
-            assert more[:30].tolist() == scores.tolist()
-            assert more_rows[:30].tolist() == rows.tolist()
+    for weight in (0.0, 0.5):
+        index = built(texts, settings=BM25Settings(pairs=weight))
+        together = index.search(questions, 30)
+        for question, (scores, rows) in zip(questions, together, strict=True):
+            others = [index.search([question], 90)]
+            if not weight:
+                others.append(index.search([" ".join(reversed(question.split()))], 30))
+            for ((more, more_rows),) in others:
+                assert more[:30].tolist() == scores.tolist()
+                assert more_rows[:30].tolist() == rows.tolist()
 
 
 def test_a_question_in_a_script_without_spaces_finds_its_text() -> None:

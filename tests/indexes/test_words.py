@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,27 +66,29 @@ def by_hand(counts: WordCounts) -> list[dict[str, int]]:
     return rows
 
 
-def counted(texts: Texts, title: int = 1, text: int = 1) -> list[dict[str, int]]:
-    return [
-        {
-            word: count
-            for word, count in Counter(a.split() * title + b.split() * text).items()
-            if count
-        }
-        for a, b in texts
-    ]
+def counted(texts: Texts, title: int, text: int, pairs: bool) -> list[dict[str, int]]:
+    """Pairs do not go from one field to the next."""
+    rows = []
+    for one in texts:
+        row: Counter[str] = Counter()
+        for field, times in zip(one, (title, text), strict=True):
+            words = field.split()
+            terms = words + [f"{a} {b}" for a, b in pairwise(words)] * pairs
+            row.update(terms * times)
+        rows.append(dict(row))
+    return rows
 
 
 def same(one: WordCounts, other: WordCounts) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in NAMES)
 
 
-@given(some_texts, st.integers(0, 3), st.integers(1, 2))
-def test_counts_are_those_by_hand(texts: Texts, title: int, text: int) -> None:
-    counts = count_words(texts, WordsSettings(None, None, title, text))
-    expected = counted(texts, title, text)
-    assert by_hand(counts) == expected
-    assert counts.lengths.tolist() == [sum(row.values()) for row in expected]
+@given(some_texts, st.integers(0, 3), st.integers(1, 2), st.booleans())
+def test_counts_are_those_by_hand(texts: Texts, title: int, text: int, pairs: bool) -> None:
+    counts = count_words(texts, WordsSettings(None, None, title, text, pairs=pairs))
+    assert by_hand(counts) == counted(texts, title, text, pairs)
+    words = counted(texts, title, text, False)
+    assert counts.lengths.tolist() == [sum(row.values()) for row in words]
     assert counts.find("nowhere") == counts.find("") == counts.find("a\ud800") == -1
     assert len(counts) == len(texts)
 
@@ -111,12 +114,18 @@ def test_runs_and_merges_of_any_size_make_the_same_file(
     assert all(np.array_equal(other[name], getattr(loaded, name)) for name in NAMES)
 
 
+def test_pairs_pass_over_stop_words_and_have_the_forms_of_words() -> None:
+    (row,) = by_hand(count_words([("", "the Kings of the castles, the dogs")]))
+    assert row == {"king": 1, "castl": 1, "dog": 1, "king castl": 1, "castl dog": 1}
+
+
 @pytest.mark.parametrize("often", [255, 256, 65535, 65536])
 def test_counts_of_any_size(often: int, tmp_path: Path) -> None:
     texts = [("", "aa " * often), ("", "bb aa")]
     bench = Folder(tmp_path)
     loaded = bench.load(build_words(texts, PLAIN, bench))
-    assert by_hand(loaded) == [{"aa": often}, {"aa": 1, "bb": 1}]
+    pairs = {"aa aa": often - 1}, {"bb aa": 1}
+    assert by_hand(loaded) == [{"aa": often} | pairs[0], {"aa": 1, "bb": 1} | pairs[1]]
     assert loaded.counts.itemsize == (1 if often < 256 else 2 if often < 65536 else 4)
     assert loaded.bytes == sum(getattr(loaded, name).nbytes for name in NAMES)
 
@@ -128,7 +137,7 @@ TEXTS = [("", f"w{i % 7} w{i % 3} only{i}") for i in range(40)]
 def test_an_interrupted_build_goes_on_where_it_was(
     fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "RUN_WORDS", 20)
+    monkeypatch.setattr(words, "RUN_WORDS", 70)  # seven texts
     with pytest.raises(KeyboardInterrupt):
         build_words(TEXTS, PLAIN, Folder(tmp_path, fails))
     kept = len(list(tmp_path.iterdir()))
@@ -150,7 +159,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
 def test_an_interrupted_build_is_not_continued_with_fewer_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "RUN_WORDS", 20)
+    monkeypatch.setattr(words, "RUN_WORDS", 70)  # seven texts
     with pytest.raises(KeyboardInterrupt):
         build_words(TEXTS, PLAIN, Folder(tmp_path, "words-run-00003"))
     with pytest.raises(InputError, match="fewer texts than the 14"):

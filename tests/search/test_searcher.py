@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dpr.collection import Collection, build_collection
+from dpr.collection import Collection, add_documents, build_collection
 from dpr.errors import CollectionError, SettingsError
 from dpr.filters import Filters, parse_filters, passage_fields
 from dpr.fusion import FusionSettings
@@ -18,10 +19,11 @@ from dpr.indexes.analysis import Analyzer
 from dpr.indexes.bm25 import BM25Settings
 from dpr.indexes.words import WordsSettings
 from dpr.records import Hit, Passage
+from dpr.search.parts import WordsMaker, words_settings
 from dpr.search.searcher import Searcher
 from dpr.search.settings import SearchSettings
 
-from .conftest import MAKERS, HashEncoder, Library, build, vector_of
+from .conftest import MAKERS, HashEncoder, Library, build, passages, vector_of
 
 QUESTIONS = [
     "the king of the castle",
@@ -42,18 +44,23 @@ def dense_scores(library: Library, number: int) -> Scores:
 
 
 def bm25_scores(library: Library, number: int, settings: BM25Settings) -> Scores:
-    """Lucene's BM25, word by word."""
+    """Lucene's BM25, word by word and pair by pair; no question here has a word that only asks."""
     words = Analyzer(WordsSettings()).words
-    texts = {one.id: words(one.title) + words(one.text) for one in library.passages}
-    mean = sum(map(len, texts.values())) / len(texts)
-    scores = dict.fromkeys(texts, 0.0)
-    for word, times in Counter(words(QUESTIONS[number])).items():
-        df = sum(word in own for own in texts.values())
-        idf = math.log(1 + (len(texts) - df + 0.5) / (df + 0.5))
-        for name, own in texts.items():
-            tf = own.count(word)
-            norm = settings.k1 * (1 - settings.b + settings.b * len(own) / mean)
-            scores[name] += times * idf * tf / (tf + norm) if tf else 0.0
+    fields = {one.id: (words(one.title), words(one.text)) for one in library.passages}
+    lengths = {name: len(title) + len(text) for name, (title, text) in fields.items()}
+    mean = sum(lengths.values()) / len(lengths)
+    pairs = {name: [*pairwise(title), *pairwise(text)] for name, (title, text) in fields.items()}
+    scores = dict.fromkeys(fields, 0.0)
+    asked = words(QUESTIONS[number])
+    in_words = {name: title + text for name, (title, text) in fields.items()}
+    for terms, texts, weight in ((asked, in_words, 1.0), (pairwise(asked), pairs, settings.pairs)):
+        for term, times in Counter(terms).items():
+            df = sum(term in own for own in texts.values())
+            idf = math.log(1 + (len(texts) - df + 0.5) / (df + 0.5))
+            for name, own in texts.items():
+                tf = own.count(term)
+                norm = settings.k1 * (1 - settings.b + settings.b * lengths[name] / mean)
+                scores[name] += weight * times * idf * tf / (tf + norm) if tf else 0.0
     return scores
 
 
@@ -147,7 +154,7 @@ def test_every_mode_is_its_slow_reference(
 
 def test_other_settings_are_followed(library: Library) -> None:
     with Collection.open(library.folder) as collection:
-        settings = SearchSettings("bm25", bm25=BM25Settings(k1=2.0, b=0.9))
+        settings = SearchSettings("bm25", bm25=BM25Settings(k1=2.0, b=0.9, pairs=1.5))
         other = Searcher(collection, settings)
         assert other.mode == "bm25"
         for number, hits in enumerate(other.search(QUESTIONS, None, 30)):
@@ -183,6 +190,32 @@ def test_so_many_of_a_document_at_most(
         counts = Counter(hit.passage.document for hit in ours)
         assert max(counts.values(), default=0) <= most
         assert len(ours) == min(k, len(wanted))
+
+
+class BeforePairs(WordsMaker):
+    """Writes the settings of words as they were before there were pairs."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {key: value for key, value in super().settings.items() if key != "pairs"}
+
+
+def test_words_counted_before_there_were_pairs_are_searched_and_added_to_without(
+    tmp_path: Path,
+) -> None:
+    made = build(tmp_path / "old", range(30), makers=[BeforePairs(WordsSettings(pairs=False))])
+    with Collection.open(made.folder) as collection:
+        words = words_settings(collection)
+    assert words == WordsSettings(pairs=False)
+    new = passages(range(30, 50))
+    add_documents(made.folder, new, HashEncoder(), makers=[WordsMaker(words)])
+    made.passages += new
+    with Collection.open(made.folder) as collection:
+        for number, hits in enumerate(
+            Searcher(collection).search(QUESTIONS, None, 30, mode="bm25")
+        ):
+            lucene = bm25_scores(made, number, BM25Settings(pairs=0))
+            check(hits, single({one: s for one, s in lucene.items() if s > 0}, 30, "bm25"))
 
 
 def test_a_passage_without_document_is_one(tmp_path: Path) -> None:

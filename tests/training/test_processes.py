@@ -62,6 +62,7 @@ def make_task(folder: Path, what: str, processes: Processes) -> Any:
             cached=what == "cached",
             distillation=0.5 if what == "teachers" else 0.0,
             teachers="bm25=1,start=1" if what == "teachers" else "",
+            hybrid=0.5 if what == "teachers" else 0.0,
         ),
         0,
         processes=processes,

@@ -23,6 +23,7 @@ from dpr.cli.sources import (
     MetadataColumns,
     ModelName,
     Overwrite,
+    Pairs,
     ShardSize,
     Source,
     SourceFormat,
@@ -63,6 +64,7 @@ def index(
     on_error: Malformed = OnError.stop,
     duplicates: Duplicates = "keep",
     words: Words = "english",
+    pairs: Pairs = True,
     dtype: StoredAs = VectorType.float16,
     shard_size: ShardSize = 2048,
     overwrite: Overwrite = False,
@@ -97,7 +99,7 @@ def index(
         "reading": read_settings(*given),
         "build": BuildSettings(dtype.value, shard_size, overwrite),
         "duplicates": DuplicateSettings.parse(duplicates),
-        "words": words_settings(words),
+        "words": words_settings(words, pairs),
         "model": _model(model, question_encoder, context_encoder, reader),
     }
     began = time.monotonic()

@@ -6,6 +6,7 @@ Takes what a person typed, gives settings records. Knows nothing of what the ver
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,6 +96,13 @@ Words = Annotated[
         "by vectors only.",
     ),
 ]
+Pairs = Annotated[
+    bool,
+    typer.Option(
+        "--pairs/--no-pairs",
+        help="Also count pairs of neighbouring words: finds more, in two to three times the room.",
+    ),
+]
 Duplicates = Annotated[
     str,
     typer.Option(
@@ -105,8 +113,8 @@ Duplicates = Annotated[
 ]
 
 
-def words_settings(language: str) -> WordsSettings | None:
-    """What ``--words`` says.
+def words_settings(language: str, pairs: bool = True) -> WordsSettings | None:
+    """What ``--words`` and ``--pairs`` say.
 
     Raises:
         SettingsError: there is no such language.
@@ -117,14 +125,14 @@ def words_settings(language: str) -> WordsSettings | None:
     from dpr.indexes.analysis import Analyzer
     from dpr.indexes.words import WordsSettings
 
-    settings = WordsSettings(language=None, stop_words=None)
+    settings = WordsSettings(language=None, stop_words=None, pairs=pairs)
     if language != "plain":
-        settings = WordsSettings(language=language, stop_words=None)
+        settings = replace(settings, language=language)
     Analyzer(settings)  # what is wrong is met before anything is encoded
     if language == "plain":
         return settings
     try:
-        with_stop_words = WordsSettings(language=language, stop_words=language)
+        with_stop_words = replace(settings, stop_words=language)
         Analyzer(with_stop_words)
     except SettingsError:
         terminal.note(f"no stop words are known for {language}; none are left out")

@@ -6,10 +6,13 @@ passages or files. For a question's words t and a row d with c(t, d) of them and
     score = sum over t of n(t) * idf(t) * c(t, d) / (c(t, d) + k1 * (1 - b + b * |d| / mean))
     idf(t) = log(1 + (rows - df(t) + 0.5) / (df(t) + 0.5))
 
-n(t) is how often the question has the word; rows, df and mean are of the live rows of all segments
-when the question is asked. Everything is float64 and added up in the order of the words, so that a
-score depends on the live rows, the settings and the question alone: not on how rows are split into
-segments, on k, or on the other questions of a call.
+n(t) is how often the question has the word, and words that only ask (who, did) are not looked for;
+rows, df and mean are of the live rows of all segments when the question is asked. Where pairs of
+neighbouring words were counted, those of the question are added in the same way, |d| still in
+words, times the weight of pairs (ordered windows of two, as in Metzler & Croft 2005, §3.1).
+Everything is float64 and added up in the order of the words, then
+of the pairs, so that a score depends on the live rows, the settings and the question alone: not on
+how rows are split into segments, on k, or on the other questions of a call.
 
 Few rows are looked at closely. Words are taken from the rarest to the most frequent, and once those
 left cannot lift a new row among the k best, they are looked up only for the rows found before
@@ -28,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.errors import InputError, SettingsError
-from dpr.indexes.analysis import Analyzer, WordsSettings
+from dpr.indexes.analysis import Analyzer, WordsSettings, pairs_of
 from dpr.indexes.index import Ids, Mask, Rows, checked_allowed, checked_k
 from dpr.indexes.merging import check_live
 from dpr.indexes.ordering import best
@@ -48,22 +51,32 @@ class BM25Settings:
     Attributes:
         k1: how soon a word that repeats stops counting more.
         b: how much a long text's words count less; 0 not at all, 1 in full proportion.
+        pairs: what pairs of neighbouring words count, where a word counts 1; 0: nothing.
+        asking: look for the words of a question that only ask (who, when, did), too; known of
+            English stop words alone.
     """
 
     k1: float = 0.9
     b: float = 0.4
+    pairs: float = 0.5
+    asking: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.k1 < math.inf or not 0 <= self.b <= 1:
             raise SettingsError(f"k1={self.k1}, b={self.b}; allowed: k1 of 0 or more, b of 0 to 1")
+        if not 0 <= self.pairs < math.inf:
+            raise SettingsError(f"pairs={self.pairs}; give a weight of 0 or more")
+
+
+LUCENE = BM25Settings(pairs=0.0, asking=True)  # BM25 as it is everywhere else
 
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A word of a question that some live row has.
+    """A word of a question, or a pair, that some live row has.
 
     Attributes:
-        weight: n * idf, which no row's part of the score exceeds.
+        weight: n * idf, of a pair times the weight of pairs; no row's part of the score exceeds it.
         places: where each segment has it; -1: nowhere.
     """
 
@@ -151,10 +164,15 @@ class BM25:
         return self._exact(self._terms(question), unique)[which]
 
     def _terms(self, question: str) -> list[_Term]:
-        """What is found of a question's words, in the order of the words."""
-        counted = sorted(Counter(self.analyzer.words(question)).items())
-        found = ((count, *self._found(word)) for word, count in counted)
-        return [_Term(count * idf, places) for count, idf, places in found if idf]
+        """What is found of a question's words, in their order, and then of its pairs."""
+        analyse = self.analyzer.words if self.settings.asking else self.analyzer.asked
+        words = analyse(question)
+        counted = [(word, float(count)) for word, count in sorted(Counter(words).items())]
+        if self.analyzer.settings.pairs and self.settings.pairs:
+            pairs = sorted(Counter(pairs_of(words)).items())
+            counted += [(pair, count * self.settings.pairs) for pair, count in pairs]
+        found = ((times, *self._found(term)) for term, times in counted)
+        return [_Term(times * idf, places) for times, idf, places in found if idf]
 
     def _find(self, word: str) -> tuple[float, tuple[int, ...]]:
         """A word's idf, 0 where no live row has it, and its place in each segment."""
@@ -259,14 +277,17 @@ def _kth(values: Sequence[Scores], k: int) -> float:
 class BM25Index:
     """Texts in memory, searched by words.
 
+    Args:
+        settings: by default ``LUCENE``, the baseline that others report.
+
     Raises:
         InputError: there are no texts.
     """
 
-    def __init__(self, texts: Sequence[str], settings: BM25Settings | None = None) -> None:
+    def __init__(self, texts: Sequence[str], settings: BM25Settings = LUCENE) -> None:
         if not texts:
             raise InputError("there are no texts to index; give at least one")
-        words = WordsSettings(title=0)
+        words = WordsSettings(title=0, pairs=settings.pairs > 0)
         counts = count_words((("", text) for text in texts), words)
         self._bm25 = BM25([counts], [None], settings, words)
         self.settings = self._bm25.settings

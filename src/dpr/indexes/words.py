@@ -13,15 +13,16 @@ from itertools import islice
 import numpy as np
 
 from dpr.errors import InputError
-from dpr.indexes.analysis import Analyzer, WordsSettings
+from dpr.indexes.analysis import BETWEEN, Analyzer, WordsSettings
 from dpr.indexes.index import Bench, Mask, Progress
 from dpr.indexes.merging import Merge
-from dpr.indexes.postings import FILE, WordCounts, file_of, hold, read_file
+from dpr.indexes.postings import FILE, Array, WordCounts, file_of, hold, read_file
 
 __all__ = ["WordCounts", "WordsSettings", "build_words", "count_words", "merge_words"]
 
-RUN_WORDS = 1 << 24  # counted at a time; about 0.7 GB
+RUN_WORDS = 1 << 24  # counted at a time, half as many with pairs; about 0.7 GB
 MOST_SPELLINGS = 1 << 20  # whose stems are remembered from run to run
+STOP, BORDER = -1, -2  # what stands for a stop word, and after each field
 
 
 def count_words(
@@ -102,13 +103,13 @@ def merge_words(
 
 
 class _Numbers(dict[str, int]):
-    """The number of the term that a spelling is counted as; -1 for stop words."""
+    """The number of the term that a spelling is counted as; STOP for stop words."""
 
     def __init__(self, analyzer: Analyzer) -> None:
         super().__init__()
         self.terms: list[str] = []
         self._analyzer = analyzer
-        self._known: dict[str, int] = {"": -1}
+        self._known: dict[str, int] = {"": STOP}
 
     def __missing__(self, spelling: str) -> int:
         term = self._analyzer.stem(spelling)
@@ -122,29 +123,48 @@ class _Numbers(dict[str, int]):
 def _runs(texts: Iterator[tuple[str, str]], analyzer: Analyzer) -> Iterator[WordCounts]:
     """Counts of as many texts at a time as have RUN_WORDS words together."""
     settings = analyzer.settings
+    enough = RUN_WORDS // 2 if settings.pairs else RUN_WORDS
     numbers = _Numbers(analyzer)
     words, ends = array("i"), array("q")
     for title, text in texts:
         for field, times in ((title, settings.title), (text, settings.text)):
             if times:
                 own = list(map(numbers.__getitem__, analyzer.split(field)))
-                words.fromlist(own * times)
+                words.fromlist([*own, BORDER] * times)
         ends.append(len(words))
-        if len(words) >= RUN_WORDS:
-            yield _counted(words, ends, numbers.terms)
+        if len(words) >= enough:
+            yield _counted(words, ends, numbers.terms, settings.pairs)
             words, ends = array("i"), array("q")
             if len(numbers) > MOST_SPELLINGS:
                 numbers = _Numbers(analyzer)
     if ends:
-        yield _counted(words, ends, numbers.terms)
+        yield _counted(words, ends, numbers.terms, settings.pairs)
 
 
-def _counted(words: array[int], ends: array[int], terms: Sequence[str]) -> WordCounts:
+def _counted(words: array[int], ends: array[int], terms: Sequence[str], pairs: bool) -> WordCounts:
     """The counts of rows whose words, given as numbers of terms, end at ``ends``."""
     numbers, count = np.asarray(words), len(ends)
-    kept = numbers >= 0
-    rows = np.repeat(np.arange(count), np.diff(np.asarray(ends), prepend=0))[kept]
-    numbers = numbers[kept]
+    rows = np.repeat(np.arange(count), np.diff(np.asarray(ends), prepend=0))
+    kept = numbers != STOP
+    numbers, rows = numbers[kept], rows[kept]
+    kept = numbers != BORDER
+    lengths = np.bincount(rows[kept], minlength=count).astype(np.uint32)
+    if pairs:
+        side_by_side = np.flatnonzero(kept[:-1] & kept[1:])
+        first, second = numbers[side_by_side].astype(np.int64), numbers[side_by_side + 1]
+        both, own = np.unique(first * len(terms) + second, return_inverse=True)
+        spelled = zip(*(part.tolist() for part in np.divmod(both, len(terms))), strict=True)
+        terms = [*terms, *(f"{terms[one]}{BETWEEN}{terms[other]}" for one, other in spelled)]
+        rows = np.concatenate([rows[kept], rows[side_by_side]])
+        numbers = np.concatenate([numbers[kept], own + (len(terms) - len(both))])
+    else:
+        numbers, rows = numbers[kept], rows[kept]
+    return _gathered(numbers.astype(np.int64), rows, lengths, terms)
+
+
+def _gathered(numbers: Array, rows: Array, lengths: Array, terms: Sequence[str]) -> WordCounts:
+    """The counts of the terms, given by number, that stand in rows."""
+    count = len(lengths)
     used = np.flatnonzero(np.bincount(numbers, minlength=len(terms))).tolist()
     # Python orders strings by code point, which is the order of their UTF-8 too.
     used.sort(key=terms.__getitem__)
@@ -162,7 +182,7 @@ def _counted(words: array[int], ends: array[int], terms: Sequence[str]) -> WordC
         starts,
         np.cumsum([0, *map(len, spelled)], dtype=np.int64),
         (keys - np.repeat(begins[:-1], np.diff(starts))).astype(np.uint32),
-        np.bincount(rows, minlength=count).astype(np.uint32),
+        lengths,
         counts.astype(np.min_scalar_type(counts.max(initial=0))),
         np.frombuffer(b"".join(spelled), np.uint8),
     )

@@ -13,9 +13,8 @@ from dpr.collection import compact as compact_segments
 from dpr.collection.parts import PartMaker
 from dpr.indexes import kinds
 from dpr.indexes.kinds import IndexSettings
-from dpr.indexes.words import WordsSettings
 from dpr.search.dense import stored_vectors
-from dpr.search.parts import INDEX, WORDS, IndexMaker, WordsMaker, settings_there
+from dpr.search.parts import INDEX, WORDS, IndexMaker, WordsMaker, counted_as, settings_there
 
 Tell = Callable[[str], None]
 
@@ -41,7 +40,7 @@ def compact(
     with Collection.open(os.fspath(folder)) as collection:
         version = collection.version
         if words := settings_there(collection, WORDS):
-            makers.append(WordsMaker(WordsSettings(**words)))
+            makers.append(WordsMaker(counted_as(words)))
         if index := settings_there(collection, INDEX):
             makers.append(index_maker(kinds.settings_from(index), tell))
     return compact_segments(os.fspath(folder), progress=progress, makers=makers, version=version)

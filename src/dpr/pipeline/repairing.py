@@ -10,8 +10,7 @@ import os
 from dpr.collection import Repaired
 from dpr.collection import repair as repair_files
 from dpr.collection.manifest import Part
-from dpr.indexes.words import WordsSettings
-from dpr.search.parts import WORDS, WordsMaker
+from dpr.search.parts import WORDS, WordsMaker, counted_as
 
 
 def repair(folder: str | os.PathLike[str], *, trial: bool = False) -> Repaired:
@@ -24,4 +23,4 @@ def repair(folder: str | os.PathLike[str], *, trial: bool = False) -> Repaired:
 
 
 def _remake(part: Part) -> WordsMaker | None:
-    return WordsMaker(WordsSettings(**part.settings)) if part.kind == WORDS else None
+    return WordsMaker(counted_as(part.settings)) if part.kind == WORDS else None

@@ -54,10 +54,15 @@ def words_settings(collection: Collection) -> WordsSettings | None:
     """How the words of a collection were counted; None where a segment's were not, or otherwise
     than another's."""
     found = [segment.segment.part(WORDS) for segment in collection.segments]
-    settings = [part.settings for part in found if part is not None]
+    settings = [counted_as(part.settings) for part in found if part is not None]
     if len(settings) < len(found) or any(one != settings[0] for one in settings):
         return None
-    return WordsSettings(**settings[0])
+    return settings[0]
+
+
+def counted_as(settings: Mapping[str, Any]) -> WordsSettings:
+    """What a part of words keeps; those made before there were pairs have none."""
+    return WordsSettings(**{"pairs": False, **settings})
 
 
 def settings_there(collection: Collection, kind: str) -> dict[str, Any] | None:

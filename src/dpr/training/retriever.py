@@ -46,7 +46,7 @@ from dpr.training.processes import Processes
 from dpr.training.sampling import Key, RetrieverBatch, draw_batches
 from dpr.training.settings import RetrieverSettings as RetrieverSettings
 from dpr.training.task import Figures, Step
-from dpr.training.teachers import Teachers
+from dpr.training.teachers import Teachers, WordScores
 from dpr.training.vectors import Encoding
 
 ALONE = Processes()
@@ -112,6 +112,7 @@ class RetrieverTask:
         self.golds = [by_question[sample.question] for sample in train]
         self.matchers = [answer_matcher(one.answers) for one in train if settings.mask_answers]
         self._check()
+        self._words = self._make_words()
         self._teachers = self._make_teachers() if settings.teachers else None
 
     def _check(self) -> None:
@@ -120,6 +121,11 @@ class RetrieverTask:
         Raises:
             SettingsError: says which.
         """
+        if self.settings.hybrid and self.refresher is not None:
+            raise SettingsError(
+                "hybrid with negatives that are found anew (refresh_every): BM25 knows the "
+                "passages that the samples begin with; leave one out, or mine once (dpr mine)"
+            )
         if self.settings.distillation:
             if self.refresher is not None:
                 raise SettingsError(
@@ -139,6 +145,12 @@ class RetrieverTask:
         if self.settings.mask_answers and not any(self.matchers):
             raise SettingsError("mask_answers: no sample has an answer to look for")
 
+    def _make_words(self) -> WordScores | None:
+        """BM25 over the passages of the samples, where the loss asks for it."""
+        if not self.settings.hybrid and "bm25" not in self.settings.teacher_weights:
+            return None
+        return WordScores([sample.question for sample in self.train], list(self.passage_ids))
+
     def _make_teachers(self) -> Teachers:
         """Of the model as it is now, before any step."""
         weights = self.settings.teacher_weights
@@ -150,8 +162,8 @@ class RetrieverTask:
                 self._shared(self.question_ids, asked.encode_ids),
                 self._shared(list(self.passage_ids.values()), read.encode_ids),
             )
-        questions = [sample.question for sample in self.train]
-        return Teachers(weights, questions, list(self.passage_ids), vectors)
+        words = self._words if "bm25" in weights else None
+        return Teachers(weights, list(self.passage_ids), words, vectors)
 
     def _take_passages(self, samples: Sequence[TrainingSample]) -> None:
         """Tokenizes the passages that are new; of a context encoder that is left as it is, takes
@@ -252,6 +264,13 @@ class RetrieverTask:
             divergence = distillation_loss(raw, teacher, settings.teacher_temperature)
             figures["divergence"] = divergence.detach() / total
             loss = (1 - settings.distillation) * loss + settings.distillation * divergence
+        if settings.hybrid:
+            assert self._words is not None
+            by_words = self._words.scores(numbers, batch.passages).to(raw.device)
+            both = without(raw + settings.hybrid_weight * by_words, positives, excluded)
+            together = likelihood_loss(both, positives)
+            figures["hybrid"] = together.detach() / total
+            loss = (1 - settings.hybrid) * loss + settings.hybrid * together
         if settings.hashing:
             by_codes = similarity(hash_softly(questions, step.number), codes)
             loss = loss + hashing_loss(without(by_codes, positives, excluded), positives)

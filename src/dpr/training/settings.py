@@ -96,6 +96,10 @@ class RetrieverSettings:
             BM25's scores and of the start's, of all passages of the batch. Empty: what the samples
             have.
         teacher_temperature: what the teacher's scores are divided by.
+        hybrid: share of the loss that is of the vectors' scores and BM25's together, from 0 to 1,
+            so that the vectors learn what words do not find, for hybrid search (Gao et al. 2021,
+            CLEAR, §3.2).
+        hybrid_weight: what BM25's scores are multiplied by in it.
         hashing: train vectors whose signs are searched (BPR): the loss is that of soft codes.
     """
 
@@ -114,6 +118,8 @@ class RetrieverSettings:
     distillation: float = 0.0
     teachers: str = ""
     teacher_temperature: float = 1.0
+    hybrid: float = 0.0
+    hybrid_weight: float = 0.9
     hashing: bool = False
 
     def __post_init__(self) -> None:
@@ -131,12 +137,12 @@ class RetrieverSettings:
             raise SettingsError(f"hard_negatives={self.hard_negatives}; give 0 or more")
         if self.mask_margin is not None and not 0 <= self.mask_margin < math.inf:
             raise SettingsError(f"mask_margin={self.mask_margin}; give a number of 0 or more")
-        if not 0 <= self.distillation <= 1:
-            raise SettingsError(f"distillation={self.distillation}; give a share between 0 and 1")
-        if not self.teacher_temperature > 0:
-            raise SettingsError(
-                f"teacher_temperature={self.teacher_temperature}; give a number above 0"
-            )
+        for name in ("distillation", "hybrid"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name}={getattr(self, name)}; give a share between 0 and 1")
+        for name in ("teacher_temperature", "hybrid_weight"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(f"{name}={getattr(self, name)}; give a number above 0")
         _ = self.rate_of_dataset
         if unknown := sorted(self.teacher_weights.keys() - set(TEACHERS)):
             raise SettingsError(
