@@ -100,7 +100,7 @@ Pairs = Annotated[
     bool,
     typer.Option(
         "--pairs/--no-pairs",
-        help="Also count pairs of neighbouring words: finds more, in two to three times the room.",
+        help="Also count pairs of neighbouring words: finds more, in two to five times the room.",
     ),
 ]
 Duplicates = Annotated[

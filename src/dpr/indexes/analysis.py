@@ -56,7 +56,7 @@ class WordsSettings:
             project's questions tells less well what a passage is about.
         pairs: count pairs of neighbouring words too, so that a text that has a question's words
             side by side is told from one that has them apart (Metzler & Croft 2005, §3.1). They
-            take two to three times the room.
+            take two to five times the room.
     """
 
     language: str | None = "english"
