@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def make_samples() -> list[TrainingSample]:
     ]
 
 
-def make_task(folder: Path, settings: RetrieverSettings) -> RetrieverTask:
+def make_task(folder: Path, settings: RetrieverSettings, refresher: Any = None) -> RetrieverTask:
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     return RetrieverTask(
         DPRQuestionEncoder.from_pretrained(folder / "encoder", **still),
@@ -44,6 +45,7 @@ def make_task(folder: Path, settings: RetrieverSettings) -> RetrieverTask:
         [],
         settings,
         0,
+        refresher=refresher,
     )
 
 
@@ -161,3 +163,10 @@ def test_shares_and_weights_outside_what_is_allowed(given: dict[str, float]) -> 
     (name,) = given
     with pytest.raises(SettingsError, match=f"{name}="):
         RetrieverSettings(**given)
+
+
+@pytest.mark.parametrize("name", ["hybrid", "distillation"])
+def test_passages_that_are_found_anew_are_refused(tiny_model: Path, name: str) -> None:
+    settings = RetrieverSettings(batch_size=3, **{name: 0.5})
+    with pytest.raises(SettingsError, match=f"{name} with negatives that are found anew"):
+        make_task(tiny_model, settings, refresher=object())

@@ -55,7 +55,7 @@ class WordsSettings:
         shortest: letters or digits that a word needs. 1 also finds "vitamin C", and on the
             project's questions tells less well what a passage is about.
         pairs: count pairs of neighbouring words too, so that a text that has a question's words
-            side by side is told from one that has them apart (Metzler & Croft 2005, §3.1). They
+            side by side is told from one that has them apart (Metzler & Croft 2005). They
             take two to five times the room.
     """
 

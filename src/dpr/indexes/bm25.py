@@ -9,10 +9,10 @@ passages or files. For a question's words t and a row d with c(t, d) of them and
 n(t) is how often the question has the word, and words that only ask (who, did) are not looked for;
 rows, df and mean are of the live rows of all segments when the question is asked. Where pairs of
 neighbouring words were counted, those of the question are added in the same way, |d| still in
-words, times the weight of pairs (ordered windows of two, as in Metzler & Croft 2005, §3.1).
-Everything is float64 and added up in the order of the words, then
-of the pairs, so that a score depends on the live rows, the settings and the question alone: not on
-how rows are split into segments, on k, or on the other questions of a call.
+words, times the weight of pairs (ordered windows of two, as in Metzler & Croft 2005). Everything is
+float64 and added up in the order of the words, then of the pairs, so that a score depends on the
+live rows, the settings and the question alone: not on how rows are split into segments, on k, or on
+the other questions of a call.
 
 Few rows are looked at closely. Words are taken from the rarest to the most frequent, and once those
 left cannot lift a new row among the k best, they are looked up only for the rows found before

@@ -97,8 +97,8 @@ class RetrieverSettings:
             have.
         teacher_temperature: what the teacher's scores are divided by.
         hybrid: share of the loss that is of the vectors' scores and BM25's together, from 0 to 1,
-            so that the vectors learn what words do not find, for hybrid search (Gao et al. 2021,
-            CLEAR, §3.2).
+            so that the vectors learn what words do not find, for hybrid search (after Gao et al.
+            2021, CLEAR).
         hybrid_weight: what BM25's scores are multiplied by in it.
         hashing: train vectors whose signs are searched (BPR): the loss is that of soft codes.
     """
