@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpr.errors import SettingsError
-from dpr.indexes.analysis import Analyzer, WordsSettings
+from dpr.indexes.analysis import Analyzer, WordsSettings, words_of
 
 # Scripts whose words have spaces between them and no signs of their own; several letters that
 # change length or form when lowered.
@@ -89,3 +89,12 @@ def test_what_is_refused() -> None:
         WordsSettings(text=True)
     with pytest.raises(SettingsError, match="both count 0 times"):
         WordsSettings(title=0, text=0)
+
+
+def test_settings_of_a_language() -> None:
+    assert words_of("german") == WordsSettings(language="german", stop_words="german")
+    assert words_of("plain") == WordsSettings(language=None, stop_words=None)
+    assert words_of("yiddish") == WordsSettings(language="yiddish", stop_words=None)
+    assert words_of("english", pairs=False) == WordsSettings(pairs=False)
+    with pytest.raises(SettingsError, match="klingon"):
+        words_of("klingon")

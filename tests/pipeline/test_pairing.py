@@ -11,9 +11,8 @@ import pytest
 
 import dpr.pipeline.pairing as pairing
 from dpr.corpus import DuplicateSettings, SourceSettings
-from dpr.errors import InputError, SettingsError
-from dpr.indexes.analysis import WordsSettings
-from dpr.pipeline.pairing import Documents, words_of, write_pairs
+from dpr.errors import InputError
+from dpr.pipeline.pairing import Documents, write_pairs
 from dpr.samples.files import read_samples
 from dpr.samples.pairs import PairSettings
 from dpr.settings import load_settings
@@ -140,11 +139,3 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(InputError, match="is a pipe"):
         write_pairs(Documents([pipe]), tmp_path / "p.jsonl", PairSettings("keywords"))
-
-
-def test_languages() -> None:
-    assert words_of("german") == WordsSettings(language="german", stop_words="german")
-    assert words_of("plain") == WordsSettings(language=None, stop_words=None)
-    assert words_of("yiddish") == WordsSettings(language="yiddish", stop_words=None)
-    with pytest.raises(SettingsError, match="klingon"):
-        words_of("klingon")

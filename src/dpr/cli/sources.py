@@ -6,7 +6,6 @@ Takes what a person typed, gives settings records. Knows nothing of what the ver
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,23 +120,12 @@ def words_settings(language: str, pairs: bool = True) -> WordsSettings | None:
     """
     if language == "none":
         return None
-    from dpr.errors import SettingsError
-    from dpr.indexes.analysis import Analyzer
-    from dpr.indexes.words import WordsSettings
+    from dpr.indexes.analysis import words_of
 
-    settings = WordsSettings(language=None, stop_words=None, pairs=pairs)
-    if language != "plain":
-        settings = replace(settings, language=language)
-    Analyzer(settings)  # what is wrong is met before anything is encoded
-    if language == "plain":
-        return settings
-    try:
-        with_stop_words = replace(settings, stop_words=language)
-        Analyzer(with_stop_words)
-    except SettingsError:
+    settings = words_of(language, pairs)
+    if settings.language is not None and settings.stop_words is None:
         terminal.note(f"no stop words are known for {language}; none are left out")
-        return settings
-    return with_stop_words
+    return settings
 
 
 def problems_shape(problems: Problems) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
@@ -159,6 +159,25 @@ def _patterns(shortest: int) -> tuple[re.Pattern[str], re.Pattern[str], re.Patte
     letter = f"[^\\W{SPACELESS}]"
     every = re.compile(f"[{SPACELESS}]+|{letter}(?:{letter}|[{''.join(signs)}]){{{shortest - 1},}}")
     return special, every, re.compile(f"[{SPACELESS}]")
+
+
+def words_of(language: str, pairs: bool = True) -> WordsSettings:
+    """Stems and stop words of a language, stems alone where no stop words are known; of "plain"
+    neither.
+
+    Raises:
+        SettingsError: there is no such language.
+    """
+    stems = WordsSettings(None if language == "plain" else language, None, pairs=pairs)
+    Analyzer(stems)
+    if stems.language is None:
+        return stems
+    with_stop_words = replace(stems, stop_words=language)
+    try:
+        Analyzer(with_stop_words)
+    except SettingsError:
+        return stems
+    return with_stop_words
 
 
 @cache

@@ -15,8 +15,8 @@ from pathlib import Path
 from dpr.collection import Collection
 from dpr.corpus import DuplicateSettings, Problems, SourceSettings, SplitSettings, read_passages
 from dpr.corpus.duplicates import Duplicates, drop_duplicates
-from dpr.errors import InputError, SettingsError
-from dpr.indexes.analysis import Analyzer, WordsSettings
+from dpr.errors import InputError
+from dpr.indexes.analysis import words_of
 from dpr.pipeline.building import is_collection
 from dpr.questions.files import write_lines
 from dpr.records import Passage
@@ -155,24 +155,6 @@ def write_pairs(
     write_lines(target, lines())
     write_lines(beside, [json.dumps(asdict(settings), indent=2, ensure_ascii=False) + "\n"])
     return Paired(counts, problems, duplicates, beside)
-
-
-def words_of(language: str) -> WordsSettings:
-    """Stems and stop words of a language, stems alone where no stop words are known; of "plain"
-    neither.
-
-    Raises:
-        SettingsError: there is no such language.
-    """
-    if language == "plain":
-        return WordsSettings(language=None, stop_words=None)
-    Analyzer(WordsSettings(language=language, stop_words=None))
-    with_stop_words = WordsSettings(language=language, stop_words=language)
-    try:
-        Analyzer(with_stop_words)
-    except SettingsError:
-        return WordsSettings(language=language, stop_words=None)
-    return with_stop_words
 
 
 def _check_apart(target: Path, sources: Sequence[Place]) -> None:
