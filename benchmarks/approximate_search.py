@@ -30,6 +30,7 @@ from typing import Any
 import faiss
 import numpy as np
 import psutil
+from folder_bench import FolderBench
 
 from dpr.indexes import kinds
 from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
@@ -63,25 +64,6 @@ BREADTHS = (
 )
 ROUNDS = 3
 ALONE = 200  # queries that are searched one by one
-
-
-class FolderBench:
-    """Keeps what builds have done in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def kept(self, name: str) -> Path | None:
-        path = self.folder / name
-        return path if path.exists() else None
-
-    def keep(self, name: str, chunks: Iterable[bytes | memoryview]) -> Path:
-        partial = self.folder / (name + ".part")
-        with partial.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-        return partial.rename(self.folder / name)
 
 
 def ours(dim: int, cells: list[int]) -> dict[str, kinds.IndexSettings]:

@@ -33,12 +33,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from folder_bench import FolderBench
 from pool import load_pool, load_tests
 
 Found = list[tuple[list[int], list[float]]]
@@ -100,22 +101,6 @@ def texts(folder: Path) -> Iterator[tuple[str, str]]:
         for line in file:
             title, _, text = line.rstrip("\n").partition("\t")
             yield title, text
-
-
-class FolderBench:
-    """Files in a folder, written plainly."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-
-    def kept(self, name: str) -> Path | None:
-        return None
-
-    def keep(self, name: str, chunks: Iterable[bytes | memoryview]) -> Path:
-        with (self.folder / name).open("wb") as file:
-            file.writelines(chunks)
-        return self.folder / name
 
 
 def build_ours(folder: Path, name: str = "ours", pairs: bool = False) -> None:

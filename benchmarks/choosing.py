@@ -18,11 +18,12 @@ import argparse
 import itertools
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from folder_bench import FolderBench
 from pool import load_pool, load_tests
 from spectrum import add_options, load_base, load_vectors, queries_of
 
@@ -39,23 +40,6 @@ K = 100
 RECALLS = (0.90, 0.95, 0.99)
 RANKED_BY = 500  # fresh questions by which all candidates are ranked
 RIVALS, TURNS = 3, 3  # the fastest others, measured again beside the choice, by all
-
-
-class FolderBench:
-    """Keeps what is built in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def kept(self, name: str) -> Path | None:
-        return path if (path := self.folder / name).exists() else None
-
-    def keep(self, name: str, chunks: Iterable[bytes | memoryview]) -> Path:
-        path = self.folder / name
-        with path.with_suffix(".partial").open("wb") as file:
-            file.writelines(chunks)
-        return path.with_suffix(".partial").rename(path)
 
 
 def real(args: argparse.Namespace) -> tuple[Any, Any]:
