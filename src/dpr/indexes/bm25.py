@@ -56,7 +56,7 @@ class BM25Settings:
             English stop words alone.
     """
 
-    k1: float = 0.9
+    k1: float = 0.4
     b: float = 0.4
     pairs: float = 0.5
     asking: bool = False
@@ -68,7 +68,7 @@ class BM25Settings:
             raise SettingsError(f"pairs={self.pairs}; give a weight of 0 or more")
 
 
-LUCENE = BM25Settings(pairs=0.0, asking=True)  # BM25 as it is everywhere else
+LUCENE = BM25Settings(k1=0.9, pairs=0.0, asking=True)  # BM25 as it is everywhere else
 
 
 @dataclass(frozen=True, slots=True)
