@@ -62,6 +62,19 @@ def test_a_table_and_json(run: Run, tmp_path: Path, tiny_model: Path, documents:
                tmp_path / "run", "--epochs", 1, "--batch-size", 8).exit_code == 0  # fmt: skip
 
 
+def test_a_question_that_has_no_answer_is_kept_for_a_reader(run: Run, tmp_path: Path) -> None:
+    train, out = write(tmp_path / "train.jsonl", 5), tmp_path / "out.jsonl"
+    silent = {"question": "who?", "positive_ctxs": [], "negative_ctxs": [{"text": "a king"}]}
+    with train.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(silent) + "\n")
+    made = run("mine", "--train", train, "--to", out)
+    assert made.exit_code == 0, made.stderr
+    assert "1 questions without a positive stay as they are" in made.stdout
+    *_, last = read_samples(out, unanswerable=True)
+    assert [one.text for one in last.best_negatives] == ["a king"]
+    assert sum(1 for _ in read_samples(out)) == 5
+
+
 def test_several_files_and_what_is_wrong(run: Run, tmp_path: Path) -> None:
     one, two = write(tmp_path / "one.jsonl", 12), write(tmp_path / "two.jsonl", 12)
     out = tmp_path / "out.jsonl"

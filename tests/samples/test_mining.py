@@ -216,6 +216,17 @@ def test_hard_negatives_that_were_there_give_way_and_others_stay() -> None:
     assert (made.negatives, made.dataset) == (sample.negatives, "set")
 
 
+@pytest.mark.parametrize("choose", ["top", "random"])
+def test_questions_without_an_answer_stay_as_they_are(choose: str) -> None:
+    samples, pool, searchers = world(7)
+    silent = TrainingSample("nobody knows", (), (), (Context("a song 3"),), (Context("bread"),))
+    counts, settings = MiningCounts(), MiningSettings(negatives=3, choose=choose)
+    found = list(mine([*samples, silent, silent], pool, searchers, settings, counts=counts))
+    assert found == [*mine(samples, pool, searchers, settings), silent, silent]
+    assert (counts.questions, counts.unanswerable) == (len(samples), 2)
+    assert list(mine([silent], pool, searchers)) == [silent]
+
+
 def test_what_cannot_be_done_is_told() -> None:
     samples, pool, searchers = world(0)
     with pytest.raises(SettingsError, match="of different names"):

@@ -88,7 +88,7 @@ def mine(
     from dpr.pipeline.mining import mine_file
 
     began = time.monotonic()
-    samples = read_all(train, on_error.value)
+    samples = read_all(train, on_error.value, unanswerable=True)
     try:
         with telling() as tell:
             done = mine_file(
@@ -112,7 +112,8 @@ def mine(
 def _show(done: MinedFile, settings: MiningSettings, seconds: float, as_json: bool) -> None:
     counts = done.counts
     if done.resumed:
-        terminal.note(f"{done.resumed:,} of {counts.questions:,} questions were done before")
+        every = counts.questions + counts.unanswerable
+        terminal.note(f"{done.resumed:,} of {every:,} questions were done before")
     if text := done.problems.summary():
         terminal.note(text)
     if as_json:
@@ -140,6 +141,8 @@ def _show(done: MinedFile, settings: MiningSettings, seconds: float, as_json: bo
             f"{counts.without_answers:,} questions have no answers: whether a passage answers them "
             "could not be looked up"
         )
+    if counts.unanswerable:
+        terminal.line(f"{counts.unanswerable:,} questions without a positive stay as they are")
 
 
 def _table(done: MinedFile) -> Table:

@@ -68,8 +68,9 @@ def mine(
     counts: MiningCounts | None = None,
 ) -> Iterator[TrainingSample]:
     """The samples, in order, with the hard negatives that the pool has for them in place of those
-    that they had. A negative's ``score`` is that of the list it was found in; a positive's is that
-    of the one searcher, and None where there are two, whose scores cannot be compared.
+    that they had. A sample without positives, whose question has no answer, stays as it is. A
+    negative's ``score`` is that of the list it was found in; a positive's is that of the one
+    searcher, and None where there are two, whose scores cannot be compared.
 
     Args:
         pool: holds at least all positives, for their scores are needed; see ``Pool.of``.
@@ -109,25 +110,48 @@ def mined(
         raise SettingsError(f"searchers are {names}; give one or more, of different names")
     for name in names:
         counts.of(name)
-    similarity = TextSimilarity()
+    finding = _Finding(pool, searchers, settings, TextSimilarity(), counts)
     waiting = iter(samples)
     while block := list(islice(waiting, AT_ONCE)):
-        questions = [sample.question for sample in block]
-        golds = [_rows(sample, pool) for sample in block]
-        lists = {one.name: one.search(questions, settings.last_rank) for one in searchers}
-        scores = {one.name: _scores(one, questions, golds, lists[one.name]) for one in searchers}
-        done = []
-        for number, sample in enumerate(block):
-            positives = {name: scores[name][number] for name in names}
-            filters = Filters(sample, pool, settings, similarity)
-            ranked = {
-                name: _order(lists[name][number], name, settings, first + number) for name in names
-            }
-            found = _taken(ranked, positives, filters, settings, counts)
-            _count(counts, sample, len(found), settings)
-            done.append(_with_negatives(sample, pool, found, positives))
+        found = finding.of({n: one for n, one in enumerate(block, first) if one.positives})
+        counts.unanswerable += len(block) - len(found)
+        done = [found.get(n) or Mined(one, (), {}) for n, one in enumerate(block, first)]
         yield from _taught(done, teacher) if teacher else done
         first += len(block)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """Finds the negatives of a block of samples."""
+
+    pool: Pool
+    searchers: Sequence[Searcher]
+    settings: MiningSettings
+    similarity: TextSimilarity
+    counts: MiningCounts
+
+    def of(self, samples: Mapping[int, TrainingSample]) -> dict[int, Mined]:
+        """Of each sample, by its number."""
+        if not samples:
+            return {}
+        questions = [sample.question for sample in samples.values()]
+        golds = [_rows(sample, self.pool) for sample in samples.values()]
+        last = self.settings.last_rank
+        lists = {one.name: one.search(questions, last) for one in self.searchers}
+        scores = {
+            one.name: _scores(one, questions, golds, lists[one.name]) for one in self.searchers
+        }
+        done = {}
+        for place, (number, sample) in enumerate(samples.items()):
+            positives = {name: own[place] for name, own in scores.items()}
+            filters = Filters(sample, self.pool, self.settings, self.similarity)
+            ranked = {
+                name: _order(own[place], name, self.settings, number) for name, own in lists.items()
+            }
+            found = _taken(ranked, positives, filters, self.settings, self.counts)
+            _count(self.counts, sample, len(found), self.settings)
+            done[number] = _with_negatives(sample, self.pool, found, positives)
+        return done
 
 
 def _rows(sample: TrainingSample, pool: Pool) -> list[int]:

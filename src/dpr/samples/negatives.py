@@ -94,6 +94,7 @@ class MiningCounts:
         fewer: of them, with fewer negatives than asked for, but some.
         none: with none.
         without_answers: whose answers are not known, so that none could be looked for.
+        unanswerable: further questions, which have no answer and stay as they are.
         lists: by searcher, how many passages of its lists were ``looked_at``, ``kept``, and left
             out for each reason of ``FILTERS``.
     """
@@ -102,6 +103,7 @@ class MiningCounts:
     fewer: int = 0
     none: int = 0
     without_answers: int = 0
+    unanswerable: int = 0
     lists: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def of(self, name: str) -> dict[str, int]:
