@@ -175,6 +175,32 @@ def test_questions_without_an_answer(model: DPRReader, tokenizer: DPRReaderToken
     assert '"positive": null' in json.dumps(task.describe(batch))
 
 
+def test_silence_is_measured_and_learned(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
+    answered = make_samples()[0]
+    unanswered = TrainingSample("where", (), (), (), (Context("a dog and a cat", "dog"),))
+    dev = [answered, answered, unanswered]
+    task = ReaderTask(model, tokenizer, dev, dev, ReaderSettings(null=True), seed=0)
+    with torch.no_grad():
+        for silent, bias in ((True, -100.0), (False, 100.0)):
+            model.span_predictor.qa_classifier.bias.fill_(bias)
+            measures = task.evaluate()
+            assert measures["silent with an answer"] == measures["silent without an answer"]
+            assert measures["silent with an answer"] == 100 * silent
+            if silent:
+                assert measures["F1"] == measures["EM"] == pytest.approx(100 / 3)
+        model.span_predictor.qa_classifier.bias.zero_()
+    plain = ReaderTask(model, tokenizer, dev[:2], dev[:2], ReaderSettings(), seed=0)
+    assert set(plain.evaluate()) == {"F1", "EM"}
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for epoch in range(60):
+        for batch in task.batches(epoch):
+            optimizer.zero_grad()
+            task.step(batch, Step())
+            optimizer.step()
+    silence = {"silent with an answer": 0.0, "silent without an answer": 100.0}
+    assert task.evaluate() == {"F1": 100.0, "EM": 100.0} | silence
+
+
 def test_training_learns_to_answer(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
     samples = make_samples()[:2]
     task = ReaderTask(model, tokenizer, samples, samples, ReaderSettings(passages=2), seed=0)

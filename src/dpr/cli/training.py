@@ -105,7 +105,10 @@ def train_reader(
     as_json: bool,
 ) -> None:
     engine = Engine(loop.precision, trackers, to)
-    samples = read_all(train, on_error, settings.null), read_all(dev, on_error)
+    samples = (
+        read_all(train, on_error, settings.null),
+        read_all(dev, on_error, settings.null),
+    )
     place = reader_start(start)
     torch.manual_seed(loop.seed)
     model = DPRReader.from_pretrained(place, dtype="float32")

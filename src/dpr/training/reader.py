@@ -9,6 +9,7 @@ Takes samples and a reader, gives the ``Task`` that the loop runs.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -105,7 +106,8 @@ def token_spans(window: Window, spans: Iterable[tuple[int, int]]) -> tuple[Token
 
 
 class ReaderTask:
-    """See the module. ``dev``: samples read with their gold passage, for EM and F1."""
+    """See the module. ``dev``: samples read with their gold passage, for EM and F1; with
+    ``null`` also questions that have none, read with their first negative."""
 
     def __init__(
         self,
@@ -249,18 +251,31 @@ class ReaderTask:
         return token_batches(lengths, self.settings.pack_tokens)
 
     def evaluate(self) -> dict[str, float]:
-        """F1 and EM (percent) given the gold passage, as one figure each."""
+        """F1 and EM (percent) given the gold passage, as one figure each. With ``null`` as SQuAD
+        2.0 has them (Rajpurkar et al. 2018): relevance of 0 and less is silence, which is right
+        where there is no answer and nowhere else."""
         if not self.dev:
             return {}
-        answers = read_gold(
-            Reader(self.model, self.tokenizer, self._reading()),
-            self.dev,
-        )
-        pairs = [(given, sample.answers) for given, sample in zip(answers, self.dev, strict=True)]
-        return {
-            "F1": 100 * sum(f1(*pair) for pair in pairs) / len(pairs),
-            "EM": 100 * sum(exact_match(*pair) for pair in pairs) / len(pairs),
+        reader = Reader(self.model, self.tokenizer, self._reading())
+        given = read_gold(reader, self.dev, above=0.0 if self.settings.null else -math.inf)
+        right = [
+            (f1(text, one.answers), exact_match(text, one.answers))
+            if one.positives
+            else (float(not text), float(not text))
+            for text, one in zip(given, self.dev, strict=True)
+        ]
+        measures = {
+            name: 100 * sum(values) / len(right)
+            for name, values in zip(("F1", "EM"), zip(*right, strict=True), strict=True)
         }
+        if self.settings.null:
+            for name, kind in (("with", True), ("without", False)):
+                own = [
+                    g for g, one in zip(given, self.dev, strict=True) if bool(one.positives) is kind
+                ]
+                if own:
+                    measures[f"silent {name} an answer"] = 100 * own.count("") / len(own)
+        return measures
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder / "reader")
@@ -277,19 +292,26 @@ def _negatives(sample: TrainingSample) -> tuple[Context, ...]:
     return tuple(one for one in sample.best_negatives if one.key not in golds)
 
 
-def read_gold(reader: Reader, samples: Sequence[TrainingSample]) -> list[str]:
-    """The best span of each sample's first gold passage, as text; windows of a passage compete
-    by the sum of a span's logits."""
-    passages = [sample.positives[0] for sample in samples]
+def read_gold(
+    reader: Reader, samples: Sequence[TrainingSample], above: float = -math.inf
+) -> list[str]:
+    """The best span of each sample's first gold passage, or negative where it has none, as text;
+    windows of a passage compete by the sum of a span's logits. Empty where no window's relevance is
+    above the given one."""
+    passages = [(sample.positives or sample.best_negatives)[0] for sample in samples]
     readings = reader.read(
         [sample.question for sample in samples],
         [passage.title for passage in passages],
         [passage.text for passage in passages],
     )
     best: dict[int, tuple[float, str]] = {}
+    relevant = {reading.item for reading in readings if reading.relevance > above}
     for reading in readings:
         for span in reading.spans[:1]:
             text = passages[reading.item].text[span.start : span.end]
             if reading.item not in best or span.logits > best[reading.item][0]:
                 best[reading.item] = (span.logits, text)
-    return [best[number][1] if number in best else "" for number in range(len(samples))]
+    return [
+        best[number][1] if number in best and number in relevant else ""
+        for number in range(len(samples))
+    ]
