@@ -52,6 +52,9 @@ class EncodingSettings:
         prompt: what every text is preceded by, for encoders of others that are trained so.
         plain_apostrophes: a typographic apostrophe in a question is read as a plain one, as DPR's
             models are trained.
+        signs: of a passage's vector only the signs are kept, as 1 and -1, as encoders are trained
+            whose passages are searched by them (BPR, Yamada et al. 2021); questions stay as they
+            are.
     """
 
     max_length: int = 256
@@ -60,6 +63,7 @@ class EncodingSettings:
     normalize: bool = False
     prompt: str = ""
     plain_apostrophes: bool = True
+    signs: bool = False
 
     def __post_init__(self) -> None:
         if self.pooling not in get_args(Pooling):
@@ -140,7 +144,7 @@ class _Encoder:
             # Only where they differ from DPR's own: fingerprints of its models stay as they are.
             **{
                 name: value
-                for name in ("pooling", "normalize", "prompt", "plain_apostrophes")
+                for name in ("pooling", "normalize", "prompt", "plain_apostrophes", "signs")
                 if (value := getattr(self._settings, name)) != getattr(_USUAL, name)
             },
         }
@@ -186,7 +190,11 @@ class _Encoder:
         else:
             states = self.model.stack(tokens, layout).last.split([len(one) for one in ids])
             out = self.model.encoder.pool(torch.stack([one.mean(0) for one in states]))
-        return torch.nn.functional.normalize(out) if self._settings.normalize else out
+        if self._settings.normalize:
+            out = torch.nn.functional.normalize(out)
+        if self._settings.signs and self.tower == "context":
+            out = torch.where(out > 0, 1.0, -1.0)
+        return out
 
 
 class QuestionEncoder(_Encoder):

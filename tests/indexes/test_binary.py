@@ -37,6 +37,19 @@ def test_finds_the_rows_that_differ_least(
     np.testing.assert_array_equal(np.sort(-scores, axis=1), np.sort(differing, axis=1)[:, :50])
 
 
+def test_vectors_that_are_signs_are_told_apart_as_without_a_centre(tmp_path: Path) -> None:
+    signs = np.where(VECTORS > 0.5, np.float32(1), np.float32(-1))
+    found = []
+    for centred in (True, False):
+        (tmp_path / str(centred)).mkdir()
+        bench = FolderBench(tmp_path / str(centred))
+        binary.build(BinarySettings(centred), StoredVectors([signs]), bench)
+        finder = BinaryFinder(bench.folder / binary.NAME, 13)
+        found.append(finder.find(QUERIES, 50, None, BinaryEffort(), 1))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_file_is_as_described(tmp_path: Path) -> None:
     binary.build(BinarySettings(), StoredVectors([VECTORS]), FolderBench(tmp_path))
     data = (tmp_path / binary.NAME).read_bytes()

@@ -13,6 +13,7 @@ import torch
 from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import SettingsError
 from dpr.evaluation.measures import gold_ranks, success
+from dpr.interchange.exporting import export_sentence_transformers
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample
@@ -296,8 +297,8 @@ def test_the_question_tower_alone(
         make_task(models, tiny_model, settings)
 
 
-def test_hashing_measures_signs(
-    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+def test_hashing_measures_and_keeps_signs(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder], tmp_path: Path
 ) -> None:
     settings = RetrieverSettings(batch_size=6, hashing=True)
     figures = losses_of(models, tiny_model, settings)
@@ -310,6 +311,14 @@ def test_hashing_measures_signs(
     )
     golds = [[keys.index(sample.positives[0].key)] for sample in task.train]
     assert task.evaluate()["R@1"] == success(gold_ranks(asked, codes, golds), 1)
+    task.save(tmp_path / "model")
+    kept = ContextEncoder.from_pretrained(tmp_path / "model" / "ctx_encoder")
+    np.testing.assert_array_equal(kept.encode([Passage("", t, h) for h, t in keys]), codes)
+    assert "signs" in kept.settings
+    question = QuestionEncoder.from_pretrained(tmp_path / "model" / "question_encoder")
+    np.testing.assert_allclose(question.encode([s.question for s in task.train]), asked, atol=1e-5)
+    with pytest.raises(SettingsError, match="signs"):
+        export_sentence_transformers(question, kept, tmp_path / "exported")
 
 
 def test_a_pool_makes_the_search_harder(

@@ -60,12 +60,17 @@ def export_sentence_transformers(
 
     Raises:
         CheckpointError: the folder holds anything else, or cannot be written.
-        SettingsError: the towers give vectors of different lengths.
+        SettingsError: the towers give vectors of different lengths, or signs for passages.
     """
     if question.dim != context.dim:
         raise SettingsError(
             f"the question encoder gives vectors of {question.dim} numbers, the context encoder "
             f"of {context.dim}; give two towers that were trained together"
+        )
+    if context.encoding.signs:
+        raise SettingsError(
+            "the context encoder gives the signs of its vectors, which no module of "
+            "sentence-transformers does; train one without hashing"
         )
     shared = share and are_tied(question, context)
 

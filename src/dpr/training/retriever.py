@@ -320,8 +320,6 @@ class RetrieverTask:
             rows.setdefault((passage.title, passage.text), len(rows))
         contexts = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
         passages = self._shared([Passage("", text, title) for title, text in rows], contexts.encode)
-        if self.settings.hashing:
-            passages = passages.sign()
         lengths = EncodingSettings(self.settings.question_length)
         asked = QuestionEncoder(self.question_model, self.tokenizer, lengths)
         questions = self._shared([sample.question for sample in self.dev], asked.encode)
@@ -340,7 +338,7 @@ class RetrieverTask:
         return self.processes.gather(own.to(self.question_model.device), len(items)).cpu()
 
     def _encoding(self) -> EncodingSettings:
-        return EncodingSettings(self.settings.passage_length)
+        return EncodingSettings(self.settings.passage_length, signs=self.settings.hashing)
 
     def save(self, folder: Path) -> None:
         if self.tied:

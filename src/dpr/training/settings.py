@@ -100,7 +100,8 @@ class RetrieverSettings:
             so that the vectors learn what words do not find, for hybrid search (after Gao et al.
             2021, CLEAR).
         hybrid_weight: what BM25's scores are multiplied by in it.
-        hashing: train vectors whose signs are searched (BPR): the loss is that of soft codes.
+        hashing: train vectors whose signs are searched (BPR): the loss is that of soft codes, and
+            the model that is saved gives passages' signs.
     """
 
     batch_size: int = 128
