@@ -309,3 +309,27 @@ def test_convert_gives_folders_that_index(
     nonsense = run("convert", documents, "--to", tmp_path / "n")
     assert nonsense.exit_code == 1
     assert nonsense.stderr.startswith("error: ")
+
+
+def test_a_beir_folder_is_trained_on_and_known_again(
+    run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder, to = tmp_path / "set", tmp_path / "run"
+    (folder / "qrels").mkdir(parents=True)
+    for name in ("corpus", "queries"):
+        rows = [{"_id": str(n), "text": f"the {word}"} for n, word in enumerate(PLACES)]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    judged = ["query-id\tcorpus-id\tscore", *(f"{n}\t{n}\t1" for n in range(len(PLACES)))]
+    (folder / "qrels" / "train.tsv").write_text("\n".join(judged) + "\n", encoding="utf-8")
+    trained = run(*arguments("retriever", folder, tiny_model, to, "--epochs", 1))
+    assert trained.exit_code == 0, trained.stderr
+    kept = json.loads((to / "settings.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in kept["data"]["train"]] == [
+        "corpus.jsonl", "train.tsv", "queries.jsonl",
+    ]  # fmt: skip
+    with (folder / "corpus.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"_id": "more", "text": "a stone"}\n')
+    again = run(*arguments("retriever", folder, tiny_model, to, "--epochs", 1))
+    assert again.exit_code == 1
+    assert "data" in again.stderr

@@ -23,7 +23,11 @@ train = typer.Typer(
 
 TrainFiles = Annotated[
     list[Path],
-    typer.Option("--train", metavar="FILE", help="DPR JSON or JSON lines, or SQuAD; repeatable."),
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="DPR JSON or JSON lines, SQuAD, or a BEIR folder; repeatable.",
+    ),
 ]
 DevFiles = Annotated[
     list[Path] | None,

@@ -25,6 +25,7 @@ from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, DPRReader
 from dpr.pipeline.models import has_one_tower, towers
 from dpr.records import Passage
+from dpr.samples.beir import beir_files, is_beir, read_beir_samples
 from dpr.samples.files import SampleCounts, TrainingSample, read_samples
 from dpr.settings import load_settings
 from dpr.shipped import ModelNames, find_models
@@ -211,7 +212,11 @@ def read_all(
     for file, stem in zip(files, stems, strict=True):
         name = stem if stems.count(stem) == 1 else f"{file.parent.name}/{stem}"
         counts = SampleCounts()
-        for sample in read_samples(file, counts, on_error, unanswerable):
+        for sample in (
+            read_beir_samples(file, counts)
+            if is_beir(file)
+            else read_samples(file, counts, on_error, unanswerable)
+        ):
             named = sample.dataset or len(files) == 1
             samples.append(sample if named else replace(sample, dataset=name))
         for count, why in (
@@ -281,10 +286,11 @@ def _data(
 def _files(files: Sequence[Path]) -> list[dict[str, str]]:
     """Names and hashes: a run goes on only with the samples that it began with."""
     found = []
-    for file in files:
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        found.append({"name": file.name, "sha256": digest})
+    for place in files:
+        for file in beir_files(place) if place.is_dir() else [place]:
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            found.append({"name": file.name, "sha256": digest})
     return found
 
 
