@@ -119,6 +119,16 @@ PLANTS: list[tuple[str, str, Plant]] = [
         f"{HARD}[1]",
         negative(text="Many a painter has come to see how Mount Eiger glows at dusk in June."),
     ),
+    (
+        "repeated-negative",
+        f"{HARD}[1]",
+        lambda one: one[HARD][1].update(text=one[HARD][0]["text"].upper(), title="other"),
+    ),
+    (
+        "repeated-negative",
+        f"{HARD}[1]",
+        lambda one: one[HARD][1].update(text=f"So it is told: {one[HARD][0]['text']}"),
+    ),
     ("positive-without-answer", "positive_ctxs[0]", whole(answers=["the moon"])),
     ("positive-without-answer", "positive_ctxs[0]", whole(answers=["mount Eigers"])),
     ("blank-answer", "", whole(answers=["mount Eiger", " . "])),

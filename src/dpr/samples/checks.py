@@ -83,6 +83,7 @@ def check_sample(
     if form(sample.question):
         yield from _check_repeats(sample, number, others)
     yield from _check_negatives(looked, others, survey, limits)
+    yield from _check_repeated(sample, limits.near)
     if held_out is not None:
         yield from _check_leaks(sample, number, others, held_out)
 
@@ -228,6 +229,26 @@ def _check_negatives(
                 yield Hit(*near, key, at)
             elif (held := _held_answer(looked, context, survey, limits)) is not None:
                 yield Hit(*held, key, at)
+
+
+def _check_repeated(sample: TrainingSample, least: float) -> Iterator[Hit]:
+    """Negatives that equal or nearly equal one before them: they teach nothing more."""
+    met: list[tuple[str, frozenset[str], str]] = []
+    for key, at, context in contexts(sample):
+        text = plain(context.text)
+        if key == POSITIVES or not text:
+            continue
+        own = frozenset(text.split())
+        for earlier, theirs, place in met:
+            if 4 * len(own & theirs) < max(len(own), len(theirs)):
+                continue  # cheap: texts with few words in common have fewer sequences
+            likeness = 1.0 if text == earlier else jaccard(sequences(text), sequences(earlier))
+            if likeness >= least:
+                how = "equals" if likeness == 1 else f"shares {likeness:.0%} of its sequences with"
+                yield Hit("repeated-negative", f"{how} {place}", (excerpt(context.text),), key, at)
+                break
+        else:
+            met.append((text, own, f"{key}[{at}]"))
 
 
 def _near_positive(

@@ -96,6 +96,12 @@ KINDS: dict[str, Kind] = {
             "A negative nearly equals a positive of its question, but holds none of the answers.",
         ),
         Kind(
+            "repeated-negative",
+            False,
+            "negative",
+            "A negative equals, or nearly equals, an earlier negative of its question.",
+        ),
+        Kind(
             "question-in-test",
             False,
             "sample",
