@@ -1,9 +1,9 @@
 """`dpr doctor` on the real sets beside the repository: findings of each kind, and how long it took.
 
 The sets as they are, each against its test; and with the eight best BM25 passages as negatives, as
-naive mining gives them (nothing is left out, not even the positives), and as recipes/dpr-mini
-mines them. `--read 100` also prints so many findings drawn at random, seven of each kind first, for
-a person to judge.
+naive mining gives them (nothing is left out, not even the positives), and as `dpr mine --by bm25`
+does; `--mined FILE` is one more, such as what recipes/dpr-mini mines. `--read 100` also prints so
+many findings drawn at random, seven of each kind first, for a person to judge.
 
     python benchmarks/doctor_sets.py --to /tmp/sets --read 100
     python benchmarks/doctor_sets.py --to /tmp/sets --speed 6000
@@ -50,7 +50,7 @@ def naive(samples: Sequence[TrainingSample], count: int = 8) -> list[TrainingSam
     ]
 
 
-def sets(data: Path, to: Path) -> list[tuple[str, Path, list[Path]]]:
+def sets(data: Path, to: Path, mined: Path | None) -> list[tuple[str, Path, list[Path]]]:
     """Name, file and test of each; what is made lies in ``to``."""
     import prepare
 
@@ -61,8 +61,10 @@ def sets(data: Path, to: Path) -> list[tuple[str, Path, list[Path]]]:
     squad = prepare.from_squad(data / "squad" / "train.json", "squad")
     policy = prepare.from_squad(data / "policyqa" / "dev.json", "policyqa")
     qed = prepare.from_squad(data / "qed" / "natural-questions.json", "qed")
+    tales_of_test = [one for one, _ in prepare.fairytales(data / "fairytaleqa" / "validation")]
     made = {
         "fairytaleqa-train": tales,
+        "validation-of-fairytaleqa": tales_of_test,
         "squad-naive": naive(squad),
         "squad-mined": prepare.with_negatives(squad, prepare.passages(squad), 8),
         "fairytaleqa-naive": naive(tales),
@@ -75,13 +77,18 @@ def sets(data: Path, to: Path) -> list[tuple[str, Path, list[Path]]]:
         prepare.write(paths[name], samples)
     plain = [
         ("squad/train", data / "squad" / "train.json", squad_test),
+        ("squad/validation", squad_test[1], squad_test[:1]),
+        ("squad/test", squad_test[0], []),
         ("policyqa/dev", data / "policyqa" / "dev.json", policy_test),
         ("policyqa/test", data / "policyqa" / "test.json", []),
         ("covidqa", data / "covidqa" / "covidqa.json", []),
         ("qed", data / "qed" / "natural-questions.json", [data / "dpr" / "nq.dev.tsv"]),
     ]
-    tests = {"squad": squad_test, "fairytaleqa": tales_test, "policyqa": policy_test, "qed": []}
-    return plain + [(name, path, tests[name.split("-")[0]]) for name, path in paths.items()]
+    tests = {"squad": squad_test, "fairytaleqa": tales_test, "policyqa": policy_test}
+    plain += [(name, path, tests.get(name.split("-")[0], [])) for name, path in paths.items()]
+    if mined:
+        plain.append(("mined", mined, squad_test + tales_test))
+    return plain
 
 
 def speed(data: Path, to: Path, count: int) -> None:
@@ -144,6 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--to", type=Path, required=True, help="for the sets that are made")
+    parser.add_argument("--mined", type=Path, help="one more file of samples")
     parser.add_argument("--read", type=int, default=0, help="findings to print for reading")
     parser.add_argument("--speed", type=int, default=0, help="only the time for so many samples")
     parser.add_argument("--seed", type=int, default=0)
@@ -153,7 +161,7 @@ def main() -> None:
         speed(args.data, args.to, args.speed)
         return
     findings: list[Finding] = []
-    for name, path, tests in sets(args.data, args.to):
+    for name, path, tests in sets(args.data, args.to, args.mined):
         begin = time.process_time()
         found = diagnose([path], test_files=tests, examples=None if args.read else 0)
         show(name, found, time.process_time() - begin)
