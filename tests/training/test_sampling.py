@@ -66,3 +66,9 @@ def test_every_dataset_has_a_rate(rates: str) -> None:
 def test_rates_that_are_none(rates: str) -> None:
     with pytest.raises(SettingsError, match="name=rate"):
         RetrieverSettings(rates=rates)
+
+
+def test_rates_of_samples_that_name_no_dataset() -> None:
+    unnamed = [TrainingSample("q", (), (Context("a text"),))]
+    with pytest.raises(SettingsError, match="no sample says of which dataset it is; leave rates"):
+        draw_batches(unnamed, RetrieverSettings(rates="m=1"), 0, 0)

@@ -16,7 +16,7 @@ from dpr.cli import terminal
 from dpr.cli.evaluate import telling
 from dpr.cli.options import Json, OnError, with_settings
 from dpr.cli.train import Misplaced, TrainFiles
-from dpr.errors import MissingExtraError
+from dpr.errors import InputError, MissingExtraError
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def learning_curve(
     from dpr.pipeline.learning import make_tests
 
     samples = read_all(train, on_error.value)
-    named = {name: read_all([file], on_error.value) for name, file in _names(test).items()}
+    named = {name: read_all([file], on_error.value) for name, file in _named(test).items()}
     tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed))
     if retriever.hashing:
         terminal.note(
@@ -102,12 +102,19 @@ def learning_curve(
     _show(curve, to, as_json)
 
 
-def _names(files: list[Path]) -> dict[str, Path]:
-    """Files by the shortest names that tell them apart."""
-    stems = [file.name.split(".")[0] for file in files]
-    if len(set(stems)) < len(stems):
-        stems = [f"{file.parent.name}/{stem}" for file, stem in zip(files, stems, strict=True)]
-    return dict(zip(stems, files, strict=True))
+def _named(files: list[Path]) -> dict[str, Path]:
+    """Test files by their names.
+
+    Raises:
+        InputError: one is given twice.
+    """
+    from dpr.samples.naming import short_names
+
+    named = dict(zip(short_names(files), files, strict=True))
+    if len(named) < len(files):
+        given = ", ".join(map(str, files))
+        raise InputError(f"a test set is given twice (--test {given}); give each once")
+    return named
 
 
 def _show(curve: LearningCurve, to: Path, as_json: bool) -> None:

@@ -27,6 +27,7 @@ from dpr.pipeline.models import has_one_tower, towers
 from dpr.records import Passage
 from dpr.samples.beir import beir_files, is_beir, read_beir_samples
 from dpr.samples.files import SampleCounts, TrainingSample, read_samples
+from dpr.samples.naming import short_names
 from dpr.settings import load_settings
 from dpr.shipped import ModelNames, find_models
 from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
@@ -208,9 +209,7 @@ def read_all(
 ) -> list[TrainingSample]:
     """The samples of all files; where there are several, unnamed ones take their file's name."""
     samples: list[TrainingSample] = []
-    stems = [file.stem for file in files]
-    for file, stem in zip(files, stems, strict=True):
-        name = stem if stems.count(stem) == 1 else f"{file.parent.name}/{stem}"
+    for file, name in zip(files, short_names(files), strict=True):
         counts = SampleCounts()
         for sample in (
             read_beir_samples(file, counts)

@@ -48,6 +48,11 @@ def draw_batches(
     for number, sample in enumerate(samples):
         members[sample.dataset].append(number)
     rates = settings.rate_of_dataset
+    if members.keys() == {""}:
+        raise SettingsError(
+            f"rates={settings.rates!r}: no sample says of which dataset it is; leave rates out, or "
+            "give several files, whose names are then those of the datasets"
+        )
     if rates.keys() != members.keys():
         raise SettingsError(
             f"rates={settings.rates!r} is for {', '.join(sorted(rates))}; the datasets are "
