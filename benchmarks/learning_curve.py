@@ -21,18 +21,15 @@ from pathlib import Path
 
 from pool import TestQuestion, load_pool, load_tests
 
-from dpr.encoding import SETTINGS_NAME, EncodingSettings
 from dpr.samples.files import Context, TrainingSample
-from dpr.settings import save_settings
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "dpr-mini"
 TESTS = ("fairytaleqa/validation", "qed")
-LENGTH = 384  # tokens of a passage, read by the untrained start as by what is trained
 TRAINING = (
     *("--epochs", "2", "--learning-rate", "5e-5", "--warmup-steps", "20", "--batch-size", "128"),
     *("--fewest-steps", "30"),  # more would only learn a few hundred questions by heart
     *("--hard-negatives", "1", "--batching", "neighbours", "--neighbours", "12"),
-    *("--passage-length", str(LENGTH), "--pack-tokens", "4096"),
+    *("--passage-length", "384", "--pack-tokens", "4096"),
 )
 
 
@@ -88,7 +85,6 @@ def main() -> None:
     if not (start / "reader").exists():
         made = (RECIPE / "start.py", "--minilm", args.minilm, "--to", start)
         subprocess.run([sys.executable, *map(str, made)], check=True)
-    save_settings(EncodingSettings(LENGTH), start / "encoder" / SETTINGS_NAME)
     command = [
         *(sys.executable, "-m", "dpr", "learning-curve", "--train", args.work / "train.jsonl"),
         *(

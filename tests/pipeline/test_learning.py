@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dpr.encoding import SETTINGS_NAME, EncodingSettings
 from dpr.errors import InputError, SettingsError
 from dpr.pipeline import learning
 from dpr.pipeline.learning import learning_curve, make_tests
 from dpr.pipeline.models import model_names
 from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample
+from dpr.settings import save_settings
 from dpr.shipped import ModelNames
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
@@ -132,3 +134,69 @@ def test_sizes_beyond_the_questions(tiny_model: Path, tmp_path: Path) -> None:
             tmp_path,
             settings=LearningSettings(sizes="100"),
         )
+
+
+def test_the_untrained_start_reads_as_much_as_what_is_trained(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(tiny_model, start)
+    save_settings(EncodingSettings(8), start / "encoder" / SETTINGS_NAME)
+    found: list[Any] = []
+    ranks = learning.gold_ranks
+
+    def kept(questions: Any, passages: Any, golds: Any) -> Any:
+        found.append((questions, passages))
+        return ranks(questions, passages, golds)
+
+    monkeypatch.setattr(learning, "gold_ranks", kept)
+    learning_curve(
+        TRAIN,
+        make_tests(SETS, TRAIN),
+        start,
+        tmp_path / "curve",
+        loop=replace(LOOP, learning_rate=1e-12),  # nothing is learned
+        retriever=RETRIEVER,
+        settings=LearningSettings("all", 2, 1),
+    )
+    for untrained, trained in zip(found[:2], found[2:], strict=True):
+        for one, other in zip(untrained, trained, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_what_training_refuses_is_refused_before_anything_is_measured(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    tests, to = make_tests(SETS, TRAIN), tmp_path / "curve"
+    with pytest.raises(SettingsError, match="--passage-length 512 or less"):
+        learning_curve(
+            TRAIN,
+            tests,
+            tiny_model,
+            to,
+            retriever=RetrieverSettings(passage_length=600),
+            settings=SETTINGS,
+        )
+    start = tmp_path / "start"
+    shutil.copytree(tiny_model, start)
+    save_settings(EncodingSettings(32, pooling="mean"), start / "encoder" / SETTINGS_NAME)
+    with pytest.raises(SettingsError, match=r"training reads \[CLS\]"):
+        learning_curve(TRAIN, tests, start, to, retriever=RETRIEVER, settings=SETTINGS)
+    assert not to.exists()
+
+
+def test_towers_are_tied_or_not_as_asked(tiny_model: Path, tmp_path: Path) -> None:
+    tests, settings = make_tests(SETS, TRAIN), LearningSettings("4", 2, 1)
+    for tied, names in ((None, {"encoder"}), (False, {"question_encoder", "ctx_encoder"})):
+        to = tmp_path / str(tied)
+        learning_curve(
+            TRAIN,
+            tests,
+            tiny_model,
+            to,
+            loop=LOOP,
+            retriever=RETRIEVER,
+            settings=settings,
+            tied=tied,
+        )
+        assert {one.name for one in (to / "size-4" / "last").iterdir() if one.is_dir()} == names

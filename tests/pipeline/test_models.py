@@ -26,7 +26,17 @@ def test_where_both_towers_begin(tiny_model: Path, tmp_path: Path) -> None:
         towers(tmp_path / "empty")
 
 
-def test_one_tower_is_that_of_a_tied_model(tiny_model: Path) -> None:
-    assert has_one_tower(towers(tiny_model))
-    assert not has_one_tower(towers("someone/bert"))
+def test_one_tower_is_that_of_a_tied_model(tiny_model: Path, tmp_path: Path) -> None:
+    inside = str(tiny_model / "encoder")
+    assert has_one_tower(tiny_model)
+    assert has_one_tower(ModelNames(inside, inside))
+    assert not has_one_tower("someone/bert")
     assert not has_one_tower(ModelNames("a/question_encoder", "a/ctx_encoder"))
+
+
+def test_what_a_folder_is_called_does_not_tie_towers(tiny_model: Path, tmp_path: Path) -> None:
+    """A checkpoint on its own becomes two towers, whether it is called encoder or not."""
+    for name in ("encoder", "bert"):
+        shutil.copytree(tiny_model / "encoder", tmp_path / name)
+        assert not has_one_tower(str(tmp_path / name))
+    assert has_one_tower(tmp_path) is True  # a model: a folder with one encoder in it

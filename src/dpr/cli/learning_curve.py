@@ -15,7 +15,7 @@ from rich.table import Table
 from dpr.cli import terminal
 from dpr.cli.evaluate import telling
 from dpr.cli.options import Json, OnError, with_settings
-from dpr.cli.train import Misplaced, TrainFiles
+from dpr.cli.train import Misplaced, Tied, TrainFiles
 from dpr.errors import InputError, MissingExtraError
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
@@ -58,6 +58,7 @@ def learning_curve(
     pool: Pool = None,
     start: Start = "dpr-mini",
     to: To = Path("runs/learning-curve"),
+    tied: Tied = None,
     on_error: Misplaced = OnError.stop,
     as_json: Json = False,
 ) -> None:
@@ -94,6 +95,7 @@ def learning_curve(
                 loop=loop,
                 retriever=retriever,
                 settings=settings,
+                tied=tied,
                 tell=tell,
             )
     except KeyboardInterrupt:

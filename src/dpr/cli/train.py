@@ -42,6 +42,16 @@ Misplaced = Annotated[
 ]
 
 
+Tied = Annotated[
+    bool | None,
+    typer.Option(
+        "--tied/--untied",
+        help="One set of weights for both towers, or two.",
+        show_default="as in --start",
+    ),
+]
+
+
 class Tracker(StrEnum):
     """Where else a run's figures go."""
 
@@ -82,14 +92,7 @@ def retriever(
         ),
     ] = "dpr-mini",
     to: To = Path("runs/retriever"),
-    tied: Annotated[
-        bool | None,
-        typer.Option(
-            "--tied/--untied",
-            help="One set of weights for both towers, or two.",
-            show_default="as in --start",
-        ),
-    ] = None,
+    tied: Tied = None,
     pool: Pool = None,
     pool_size: PoolSize = 0,
     on_error: Misplaced = OnError.stop,

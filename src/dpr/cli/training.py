@@ -14,28 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from dpr.cli import terminal
 from dpr.cli.following import Curve, note_of, reporting, show
 from dpr.corpus.sources import read_documents
-from dpr.encoding import SETTINGS_NAME, EncodingSettings
-from dpr.errors import CheckpointError, InputError, SettingsError
+from dpr.errors import CheckpointError, InputError
 from dpr.models.checkpoint import weights_fingerprint
-from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder, DPRReader
-from dpr.pipeline.models import has_one_tower, towers
+from dpr.models.dpr import DPRReader
+from dpr.pipeline.starting import check_length, load_towers
 from dpr.records import Passage
 from dpr.samples.beir import beir_files, is_beir, read_beir_samples
 from dpr.samples.files import SampleCounts, TrainingSample, read_samples
 from dpr.samples.naming import short_names
-from dpr.settings import load_settings
-from dpr.shipped import ModelNames, find_models
-from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
+from dpr.shipped import find_models
+from dpr.tokens import DPRReaderTokenizer
 from dpr.training.card import model_card
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run, Task
 from dpr.training.reader import ReaderTask
-from dpr.training.retriever import Refresher, RetrieverTask, tie
+from dpr.training.retriever import Refresher, RetrieverTask
 from dpr.training.settings import LoopSettings, ReaderSettings, RefreshSettings, RetrieverSettings
 
 
@@ -59,23 +56,11 @@ def train_retriever(
     samples = read_all(train, on_error), read_all(dev, on_error)
     _say_what_is_idle(samples, bool(pool), loop, settings)
     passages = read_pool(pool, pool_size, loop.seed)
-    names = towers(start)
-    torch.manual_seed(loop.seed)  # of weights that the start does not have
-    question = DPRQuestionEncoder.from_pretrained(names.question, dtype="float32")
-    context = DPRContextEncoder.from_pretrained(names.context, dtype="float32")
-    share = tied if tied is not None else has_one_tower(names) and not settings.question_tower_only
-    if share:
-        tie(question, context)
-    for model in (question, context):
-        model.to(engine.device)
-    _check_start(names, settings)
-    for name in ("question_length", "passage_length"):
-        _fits(name, getattr(settings, name), question.config.max_position_embeddings)
-    tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
+    towers = load_towers(start, settings, loop.seed, tied, engine.device)
     task = RetrieverTask(
-        question,
-        context,
-        tokenizer,
+        towers.question,
+        towers.context,
+        towers.tokenizer,
         *samples,
         settings,
         loop.seed,
@@ -86,8 +71,8 @@ def train_retriever(
     description = {
         "trained": "retriever",
         "data": _data(train, dev, on_error, passages),
-        "start": _weights({"question": question, "context": context}),
-        "tied": share,
+        "start": towers.fingerprints(),
+        "tied": towers.tied,
         "retriever": asdict(settings),
         **({"refresh": asdict(refresh)} if refresh.refresh_every else {}),
     }
@@ -115,7 +100,7 @@ def train_reader(
     torch.manual_seed(loop.seed)
     model = DPRReader.from_pretrained(place, dtype="float32")
     model.to(engine.device)
-    _fits("max_length", settings.max_length, model.config.max_position_embeddings)
+    check_length("max_length", settings.max_length, model.config.max_position_embeddings)
     tokenizer = DPRReaderTokenizer.from_pretrained(place)
     task = ReaderTask(model, tokenizer, *samples, settings, loop.seed, processes=engine.processes)
     if task.without_span:
@@ -128,7 +113,7 @@ def train_reader(
     description = {
         "trained": "reader",
         "data": _data(train, dev, on_error),
-        "start": _weights({"reader": model}),
+        "start": {"reader": weights_fingerprint(model.state_dict())},
         "reader": asdict(settings),
     }
     _run(task, loop, to, description, engine, as_json)
@@ -156,30 +141,6 @@ def _say_what_is_idle(
             f"passages of its own {size} as negatives, no more: --cached --batch-size "
             f"{loop.accumulate * size} has them all, in the same memory"
         )
-
-
-def _check_start(names: ModelNames, settings: RetrieverSettings) -> None:
-    """Refuses a start that encodes otherwise than training does.
-
-    Raises:
-        SettingsError: says how.
-    """
-    for place in (names.question, names.context):
-        kept = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
-        if kept is None:
-            continue
-        if kept.pooling != "cls" or kept.normalize or kept.prompt:
-            raise SettingsError(
-                f"{place} encodes with pooling={kept.pooling!r}, normalize={kept.normalize}, "
-                f"prompt={kept.prompt!r}; training reads [CLS] as it is, without a prompt"
-            )
-        other = kept.max_length != settings.passage_length
-        if settings.question_tower_only and place == names.context and other:
-            raise SettingsError(
-                f"passage_length={settings.passage_length}; the context encoder reads "
-                f"{kept.max_length} tokens, and is to stay as it is: give --passage-length "
-                f"{kept.max_length}"
-            )
 
 
 def _refresher(
@@ -262,15 +223,6 @@ def reader_start(start: str) -> str:
     return names.reader
 
 
-def _fits(name: str, length: int, positions: int) -> None:
-    if length > positions:
-        option = name.replace("_", "-")
-        raise SettingsError(
-            f"{name}={length}; the model has {positions} positions: give --{option} {positions} "
-            "or less"
-        )
-
-
 def _data(
     train: Sequence[Path], dev: Sequence[Path], on_error: str, pool: Sequence[Passage] = ()
 ) -> dict[str, Any]:
@@ -291,10 +243,6 @@ def _files(files: Sequence[Path]) -> list[dict[str, str]]:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             found.append({"name": file.name, "sha256": digest})
     return found
-
-
-def _weights(models: dict[str, nn.Module]) -> dict[str, str]:
-    return {name: weights_fingerprint(model.state_dict()) for name, model in models.items()}
 
 
 def _run(

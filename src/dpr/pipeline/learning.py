@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from dpr.encoding import ContextEncoder, QuestionEncoder
+from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
 from dpr.errors import InputError, SettingsError
 from dpr.evaluation.measures import gold_ranks
 from dpr.indexes.bm25 import BM25Index
-from dpr.pipeline.models import Model, towers
+from dpr.pipeline.models import Model
+from dpr.pipeline.starting import load_towers
 from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
 from dpr.records import Passage
 from dpr.samples.files import TrainingSample
@@ -100,17 +101,21 @@ def learning_curve(
     loop: LoopSettings = LOOP,
     retriever: RetrieverSettings = RETRIEVER,
     settings: LearningSettings | None = None,
+    tied: bool | None = None,
     tell: Tell = lambda text: None,
 ) -> LearningCurve:
-    """Trains on each size from the start anew and measures all on the test sets.
+    """Trains on each size from the start anew and measures all on the test sets. All models read
+    as much of a text, the untrained one too.
 
     Args:
         start: a model, or a BERT (folder or hub id) for both towers.
         retriever: with ``hashing`` the signs of passage vectors are searched, of the untrained
             model's too.
+        tied: see ``load_towers``.
 
     Raises:
-        SettingsError: the sizes are more than there are questions.
+        SettingsError: the sizes are more than there are questions; a start that training would
+            refuse, see ``load_towers``.
     """
     settings = settings or LearningSettings()
     sizes = settings.numbers(len(train))
@@ -118,22 +123,24 @@ def learning_curve(
         raise SettingsError(
             f"sizes={settings.sizes!r}; there are {len(train):,} training questions"
         )
+    names = load_towers(start, retriever, loop.seed, tied).names
+    reading = EncodingSettings(retriever.passage_length)
     order = random.Random(loop.seed).sample(range(len(train)), len(train))
     tell("searching by BM25")
     bm25 = _by_words(tests, settings.k)
     made_from = {"tests": tests.digests(), "signs": retriever.hashing}
 
     def measured(folder: Path, model: ModelNames) -> Found:
-        return _first(_kept(folder, model, tests, made_from, tell), settings.k)
+        return _first(_kept(folder, model, reading, tests, made_from, tell), settings.k)
 
-    untrained = measured(to / "untrained", towers(start))
+    untrained = measured(to / "untrained", names)
     trained = {}
     for size in sizes:
         some = [train[number] for number in sorted(order[:size])]
         of_size, batches = _fitted(loop, retriever, size, settings.fewest_steps)
         tell(f"training on {size:,} questions, {of_size.epochs} epochs")
         folder = to / f"size-{size}"
-        model = teach(start, some, (), folder, _spoken(tell, size), of_size, batches)
+        model = teach(start, some, (), folder, _spoken(tell, size), of_size, batches, tied)
         trained[size] = measured(folder, model)
     return LearningCurve(settings.k, tuple(tests.sets), bm25, untrained, trained)
 
@@ -170,12 +177,18 @@ def _by_words(tests: Tests, k: int) -> Found:
 
 
 def _kept(
-    folder: Path, names: ModelNames, tests: Tests, made_from: Mapping[str, Any], tell: Tell
+    folder: Path,
+    names: ModelNames,
+    reading: EncodingSettings,
+    tests: Tests,
+    made_from: Mapping[str, Any],
+    tell: Tell,
 ) -> dict[str, list[int]]:
     """Ranks of the golds by a model: measured, or as they were measured before with the same
-    weights on the same questions."""
-    context = ContextEncoder.from_pretrained(names.context)
-    question = QuestionEncoder.from_pretrained(names.question)
+    weights on the same questions. What is trained is saved with ``reading``; a start may have
+    settings of its own, by which it would read another length."""
+    context = ContextEncoder.from_pretrained(names.context, reading)
+    question = QuestionEncoder.from_pretrained(names.question, reading)
     made = {"encoders": [context.fingerprint, question.fingerprint], **made_from}
     path = folder / MEASURED
     if path.exists():

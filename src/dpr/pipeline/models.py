@@ -26,23 +26,30 @@ def model_names(model: Model) -> ModelNames:
 def towers(start: Model) -> ModelNames:
     """Where both towers of a training begin: a model's own, or one plain checkpoint for both, a
     folder or a hub id."""
+    return _begin(start)[0]
+
+
+def has_one_tower(start: Model) -> bool:
+    """Whether a start is a model whose towers are tied: one folder ``encoder`` in a model's, or one
+    place that was named for both. A plain checkpoint becomes two, as in the paper, wherever it
+    lies."""
+    names, plain = _begin(start)
+    return names.question == names.context and not plain
+
+
+def _begin(start: Model) -> tuple[ModelNames, bool]:
+    """The towers of a start, and whether it is a plain checkpoint, which says nothing of tying."""
     if isinstance(start, ModelNames):
-        return model_names(start)
+        return model_names(start), False
     place = os.fspath(start)
     if (Path(place) / "config.json").is_file():
-        return ModelNames(place, place)
+        return ModelNames(place, place), True
     try:
-        return find_models(place)
+        return find_models(place), False
     except CheckpointError:
         if Path(place).is_dir():
             raise
-        return ModelNames(place, place)  # a hub id; loading says where it is none
-
-
-def has_one_tower(names: ModelNames) -> bool:
-    """Whether a start is a model whose towers are tied. A plain BERT becomes two, as in the
-    paper."""
-    return names.question == names.context and Path(names.question).name == "encoder"
+        return ModelNames(place, place), True  # a hub id; loading says where it is none
 
 
 def made_with(folder: str) -> ModelNames:

@@ -13,15 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from dpr.errors import InputError
 from dpr.evaluation.levels import document_of
 from dpr.evaluation.matching import Matcher
 from dpr.indexes.bm25 import BM25Index
-from dpr.models.checkpoint import weights_fingerprint
-from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
-from dpr.pipeline.models import Model, has_one_tower, model_names, towers
+from dpr.pipeline.models import Model, model_names
+from dpr.pipeline.starting import load_towers
 from dpr.pipeline.systems import Shelf
 from dpr.records import Passage, QuestionSet
 from dpr.samples.files import Context, TrainingSample, sample_to_json
@@ -29,11 +26,10 @@ from dpr.samples.mining import mine
 from dpr.samples.negatives import MiningSettings, Pool, answer_matcher
 from dpr.samples.searchers import BM25Searcher
 from dpr.shipped import ModelNames
-from dpr.tokens import DPRQuestionEncoderTokenizer
 from dpr.training.card import model_card
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run
-from dpr.training.retriever import RetrieverTask, tie
+from dpr.training.retriever import RetrieverTask
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 LOOP = LoopSettings(epochs=3, learning_rate=2e-5, warmup_steps=100)
@@ -167,25 +163,17 @@ def teach(
     tell: Callable[[Event], None] = lambda event: None,
     loop: LoopSettings = LOOP,
     settings: RetrieverSettings = RETRIEVER,
+    tied: bool | None = None,
 ) -> ModelNames:
-    """Trains both towers from a model's, or from a BERT. Tied ones stay tied, unless only that of
-    questions is to be trained. Gives the best model (the last where there are no dev samples), with
-    the reader that it had; goes on where it was interrupted."""
-    names = towers(model)
-    torch.manual_seed(loop.seed)
-    question = DPRQuestionEncoder.from_pretrained(names.question, dtype="float32")
-    context = DPRContextEncoder.from_pretrained(names.context, dtype="float32")
-    share = has_one_tower(names) and not settings.question_tower_only
-    if share:
-        tie(question, context)
-    tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
+    """Trains both towers from a model's, or from a BERT; see ``load_towers``. Gives the best model
+    (the last where there are no dev samples), with the reader that it had; goes on where it was
+    interrupted."""
     engine = Engine(loop.precision)
-    for one in (question, context):
-        one.to(engine.device)
+    start = load_towers(model, settings, loop.seed, tied, engine.device)
     task = RetrieverTask(
-        question,
-        context,
-        tokenizer,
+        start.question,
+        start.context,
+        start.tokenizer,
         train,
         dev,
         settings,
@@ -195,17 +183,14 @@ def teach(
     description = {
         "trained": "retriever",
         # A run goes on only with the weights and samples that it began with.
-        "start": {
-            name: weights_fingerprint(one.state_dict())
-            for name, one in (("question", question), ("context", context))
-        },
+        "start": start.fingerprints(),
         "data": {"train": _digest(train), "dev": _digest(dev)},
-        "tied": share,
+        "tied": start.tied,
         "retriever": asdict(settings),
     }
     Run(task, loop, to, description, tell, engine, model_card)()
     best = model_names(to / "best")
-    return ModelNames(best.question, best.context, names.reader)
+    return ModelNames(best.question, best.context, start.names.reader)
 
 
 def _digest(samples: Sequence[TrainingSample]) -> str:
