@@ -89,6 +89,10 @@ def test_several_files_and_what_is_wrong(run: Run, tmp_path: Path) -> None:
         result = run("mine", "--train", one, "--train", two, "--to", out, *more)
         assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
     assert run("mine", "--train", one, "--to", out, "--by", "words").exit_code == 2
+    before = one.read_bytes()
+    result = run("mine", "--train", one, "--to", one, "--overwrite")
+    assert (result.exit_code, "is or lies in what is read" in result.stderr) == (1, True)
+    assert one.read_bytes() == before
 
 
 def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:

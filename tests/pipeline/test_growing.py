@@ -98,7 +98,7 @@ def test_other_values_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_file_that_is_there_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("mine\n")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="is there already, made by something else"):
         write(path)
     assert not unfinished(path).exists()
     write(path, 2, overwrite=True)

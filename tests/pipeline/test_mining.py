@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -216,17 +217,31 @@ def test_a_stop_anywhere_leaves_no_trace(
 def test_another_file_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     to = tmp_path / "out.jsonl"
     mine_file(SAMPLES, to, settings=SETTINGS)
-    for samples, options in (
-        (SAMPLES[:-1], {}),
-        (SAMPLES, {"settings": MiningSettings()}),
-        (SAMPLES, {"settings": SETTINGS, "teacher": "bm25"}),
-        (SAMPLES, {"settings": SETTINGS, "by": "dense", "model": str(tiny_model)}),
+    for samples, options, differing in (
+        (SAMPLES[:-1], {"settings": SETTINGS}, "pool, samples"),
+        (SAMPLES, {"settings": MiningSettings()}, "last_rank, near, negatives"),
+        (SAMPLES, {"settings": SETTINGS, "teacher": "bm25"}, "teacher"),
+        (SAMPLES, {"settings": SETTINGS, "by": "dense", "model": str(tiny_model)}, "by, model"),
     ):
-        with pytest.raises(InputError, match="is there already"):
+        said = f"is there already, made with other values of {differing}; give"
+        with pytest.raises(InputError, match=said):
             mine_file(samples, to, **options)  # type: ignore[arg-type]
     changed = mine_file(SAMPLES, to, settings=MiningSettings(), overwrite=True)
     assert changed.resumed == 0
     assert all(len(one["hard_negative_ctxs"]) > 4 for one in rows(to))
+
+
+def test_a_name_that_ends_in_gz_is_gzipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mining, "AT_ONCE", 16)
+    plain, zipped = tmp_path / "out.jsonl", tmp_path / "out.jsonl.gz"
+    for to in (plain, zipped):
+        mine_file(SAMPLES, to, settings=SETTINGS)
+    assert gzip.decompress(zipped.read_bytes()) == plain.read_bytes()
+    assert list(read_samples(zipped)) == list(read_samples(plain))
+    first = zipped.read_bytes()
+    assert mine_file(SAMPLES, zipped, settings=SETTINGS).resumed == 40
+    mine_file(SAMPLES, zipped, settings=SETTINGS, overwrite=True)
+    assert zipped.read_bytes() == first
 
 
 @pytest.mark.parametrize("teacher", ["bm25", "reader:MODEL"])

@@ -121,7 +121,7 @@ def test_sources_are_not_written_over(documents: Path, tmp_path: Path) -> None:
     before = documents.read_bytes()
     (tmp_path / "link.jsonl").symlink_to(documents)
     for to in (documents, tmp_path / "link.jsonl"):
-        with pytest.raises(InputError, match="what the pairs are made of"):
+        with pytest.raises(InputError, match="is or lies in what is read"):
             write_pairs(Documents([documents]), to)
     assert documents.read_bytes() == before
 

@@ -85,8 +85,10 @@ def mine(
       dpr mine --train train.json --to mined.jsonl --passages docs.dpr --teacher reader:dpr-mini
     """
     from dpr.cli.training import read_all
+    from dpr.pipeline.building import check_apart
     from dpr.pipeline.mining import mine_file
 
+    check_apart(to, [*train, *(passages or ())])
     began = time.monotonic()
     samples = read_all(train, on_error.value, unanswerable=True)
     try:

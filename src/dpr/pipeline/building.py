@@ -7,9 +7,10 @@ and collection together and holds no logic of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from pathlib import Path
 
 from dpr.collection import BuildSettings, Collection, Manifest, build_collection, read_manifest
 from dpr.corpus import (
@@ -221,3 +222,20 @@ def source_passages(
 ) -> Iterator[Passage]:
     """The passages of whatever ``index`` takes."""
     return read_passages(source, reading, cut, problems)
+
+
+def check_apart(target: str | os.PathLike[str], sources: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        InputError: the file is one of the sources, or lies in one that is a collection.
+    """
+    file = Path(target)
+    for source in map(Path, sources):
+        same = file.exists() and source.exists() and file.samefile(source)
+        inside = is_collection(source) and source.resolve() in file.resolve().parents
+        if same or inside:
+            raise InputError(
+                "is or lies in what is read, and would change it; give another file",
+                source=str(file),
+            )

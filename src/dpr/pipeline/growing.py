@@ -104,8 +104,8 @@ def growing(
     """
     if path.exists() and not overwrite:
         raise InputError(
-            "is there already, made with other settings or from other input, or by something "
-            "else; give another name, or overwrite it (--overwrite)",
+            f"is there already, {_what_is_there(path, made_from)}; give another name, or "
+            "overwrite it (--overwrite)",
             source=str(path),
         )
     made = json.loads(json.dumps(made_from))
@@ -157,6 +157,20 @@ def finished(path: Path, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
         with storage.writer_lock(folder):
             storage.remove(folder)
     return record
+
+
+def _what_is_there(path: Path, made_from: Mapping[str, Any]) -> str:
+    """How a file that is there is not the one that is to be made."""
+    try:
+        record = _read(record_of(path)) or {}
+    except InputError:
+        record = {}
+    begun, made = record.get("made_from"), json.loads(json.dumps(made_from))
+    if not isinstance(begun, dict):
+        return "made by something else"
+    if differing := _differing(begun, made):
+        return f"made with other values of {', '.join(differing)}"
+    return "and is not as it was made"
 
 
 def record_of(path: Path) -> Path:

@@ -6,6 +6,7 @@ Wires the pool, BM25, vectors, teachers and the growing file together.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -77,7 +78,8 @@ def mine_file(
     bytes as if it had not been, on the same machine.
 
     Args:
-        to: a file of DPR JSON lines, which appears when it is whole.
+        to: a file of DPR JSON lines, which appears when it is whole; gzipped where its name ends in
+            .gz.
         passages: collections and sources of documents whose passages are added to those of the
             samples.
         by: ``bm25``, ``dense``, or ``both``.
@@ -274,10 +276,12 @@ def _write(
     found: Iterable[Mined], file: Growing, counts: MiningCounts, total: int, tell: Tell
 ) -> None:
     """A block at a time, as they are made: then the counts are those of the blocks written."""
-    waiting = iter(found)
+    waiting, zipped = iter(found), file.path.suffix == ".gz"
     tell(f"mining: {file.done:,} of {total:,} questions")
     while block := list(islice(waiting, AT_ONCE)):
         lines = b"".join(_line(mined_to_json(one)) for one in block)
+        if zipped:  # a member of its own each: together they are one gzipped file
+            lines = gzip.compress(lines, mtime=0)
         file.append(lines, len(block), {"counts": asdict(counts)})
         tell(f"mining: {file.done:,} of {total:,} questions")
     file.finish()

@@ -17,7 +17,7 @@ from dpr.corpus import DuplicateSettings, Problems, SourceSettings, SplitSetting
 from dpr.corpus.duplicates import Duplicates, drop_duplicates
 from dpr.errors import InputError
 from dpr.indexes.analysis import words_of
-from dpr.pipeline.building import is_collection
+from dpr.pipeline.building import check_apart, is_collection
 from dpr.questions.files import write_lines
 from dpr.records import Passage
 from dpr.samples.files import sample_to_json
@@ -130,7 +130,7 @@ def write_pairs(
     """
     settings = settings or PairSettings()
     target = Path(to)
-    _check_apart(target, documents.sources)
+    check_apart(target, documents.sources)
     beside = target.with_name(f"{target.name}.settings.json")
     problems, duplicates, counts = Problems(), Duplicates(), PairCounts()
     words = words_of(settings.language)
@@ -155,18 +155,6 @@ def write_pairs(
     write_lines(target, lines())
     write_lines(beside, [json.dumps(asdict(settings), indent=2, ensure_ascii=False) + "\n"])
     return Paired(counts, problems, duplicates, beside)
-
-
-def _check_apart(target: Path, sources: Sequence[Place]) -> None:
-    """Refuse to write over what is read."""
-    for source in map(Path, sources):
-        same = target.exists() and source.exists() and target.samefile(source)
-        inside = is_collection(source) and source.resolve() in target.resolve().parents
-        if same or inside:
-            raise InputError(
-                "is or lies in what the pairs are made of, and would change it; give another file",
-                source=str(target),
-            )
 
 
 def _told(passages: Iterator[Passage], progress: Callable[[int], None] | None) -> Iterator[Passage]:
