@@ -56,3 +56,15 @@ def test_every_test_set_is_measured_under_a_name_of_its_own(
     twice = run(*given, "--test", one, "--test", one)
     assert twice.exit_code == 1
     assert "a test set is given twice" in twice.stderr
+
+
+def test_what_is_not_read_and_what_does_nothing_is_told(
+    run: Run, given: list[Any], tmp_path: Path, collection: Path
+) -> None:
+    test = write(tmp_path / "test.json", "new", 2)
+    more = ("--passage-length", 8, "--patience", 1, "--pool", collection)
+    done = run(*given, "--test", test, *more)
+    assert done.exit_code == 0, done.stderr
+    assert "--patience does nothing here" in done.stderr
+    assert "passages among which test questions are searched" in done.stderr
+    assert "only the first 8 tokens are read" in done.stderr

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from dpr.cli import app, following
+from dpr.collection import Collection
 from dpr.errors import MissingExtraError
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
 from dpr.tokens import DPRQuestionEncoderTokenizer
@@ -235,6 +236,28 @@ def test_a_pool_and_accumulation(
     card = (tmp_path / "run" / "best" / "README.md").read_text()
     assert settings["data"]["train"][0]["sha256"] in card
     assert "| loop.accumulate | 2 |" in card
+
+
+def test_a_pool_that_is_a_collection_gives_its_passages(
+    run: Run, samples: Path, model: Path, collection: Path, tmp_path: Path
+) -> None:
+    more = ("--pool", collection, "--epochs", 1, "--passage-length", 8, "--learning-rate", 1e-6)
+    trained = run(*arguments("retriever", samples, model, tmp_path / "run", *more))
+    assert trained.exit_code == 0, trained.stderr
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    passages = len(Collection.open(str(collection)))
+    assert settings["data"]["pool"][0]["name"] == f"{passages} passages"
+    assert "among which dev questions are searched" in trained.stderr
+    assert "2 steps at a learning rate of at most 1e-06 change next to nothing" in trained.stderr
+
+
+def test_a_reader_without_dev_samples_says_what_does_nothing(
+    run: Run, samples: Path, model: Path, tmp_path: Path
+) -> None:
+    trained = run("train", "reader", "--train", samples, "--start", model, "--to", tmp_path / "run",
+                  "--epochs", 1, "--batch-size", 8, "--patience", 2)  # fmt: skip
+    assert trained.exit_code == 0, trained.stderr
+    assert "without --dev nothing is measured: --patience does nothing" in trained.stderr
 
 
 def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:

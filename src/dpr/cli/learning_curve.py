@@ -5,6 +5,7 @@ Takes what a person typed, gives a table, a verdict and a picture. Knows nothing
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from dpr.errors import InputError, MissingExtraError
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 if TYPE_CHECKING:
+    from dpr.pipeline.learning import Tests
     from dpr.training.efficiency import LearningCurve
 
 TestFiles = Annotated[
@@ -34,7 +36,9 @@ TestFiles = Annotated[
 Pool = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="SOURCE", help="Documents to search among beside the samples' passages; repeatable."
+        metavar="SOURCE",
+        help="What to search among beside the samples' passages: a collection, or documents, each "
+        "taken whole; repeatable.",
     ),
 ]
 Start = Annotated[
@@ -76,15 +80,14 @@ def learning_curve(
     from dpr.cli.training import read_all, read_pool
     from dpr.pipeline.learning import learning_curve as make
     from dpr.pipeline.learning import make_tests
+    from dpr.training.engine import Engine
 
     samples = read_all(train, on_error.value)
     named = {name: read_all([file], on_error.value) for name, file in _named(test).items()}
     tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed))
-    if retriever.hashing:
-        terminal.note(
-            "--hashing: passages are searched by the signs of their vectors, those of the "
-            "untrained model too"
-        )
+    speaks = Engine(loop.precision).is_main  # of several processes one
+    for text in _notes(start, tests, loop, retriever) if speaks else ():
+        terminal.note(text)
     try:
         with telling() as tell:
             curve = make(
@@ -96,12 +99,34 @@ def learning_curve(
                 retriever=retriever,
                 settings=settings,
                 tied=tied,
-                tell=tell,
+                tell=tell if speaks else lambda text: None,
             )
     except KeyboardInterrupt:
         terminal.note("what is done is kept; run the same command again to go on")
         raise
-    _show(curve, to, as_json)
+    if speaks:
+        _show(curve, to, as_json)
+
+
+def _notes(
+    start: str, tests: Tests, loop: LoopSettings, retriever: RetrieverSettings
+) -> Iterator[str]:
+    from dpr.cli import advice
+    from dpr.pipeline.models import towers
+    from dpr.tokens import DPRQuestionEncoderTokenizer
+
+    names = towers(start)
+    yield from advice.idle_in_curve(loop)
+    yield from advice.other_length(names, retriever)
+    tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
+    passages = {(one.title, one.text) for one in tests.pool}
+    length = retriever.passage_length
+    yield from advice.cut_in_search(tokenizer, passages, length, "test questions")
+    if retriever.hashing:
+        yield (
+            "--hashing: passages are searched by the signs of their vectors, those of the "
+            "untrained model too"
+        )
 
 
 def _named(files: list[Path]) -> dict[str, Path]:

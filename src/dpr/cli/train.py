@@ -63,12 +63,12 @@ Pool = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="SOURCE",
-        help="Documents among which the dev questions are searched, beside the dev samples' own "
-        "passages; repeatable.",
+        help="What the dev questions are searched among beside the dev samples' own passages: a "
+        "collection, or documents, each taken whole; repeatable.",
     ),
 ]
 PoolSize = Annotated[
-    int, typer.Option(help="Draw so many of the pool's documents; 0 takes them all.", min=0)
+    int, typer.Option(help="Draw so many of the pool's passages; 0 takes them all.", min=0)
 ]
 Track = Annotated[
     list[Tracker] | None, typer.Option(help="Show the figures there as well; repeatable.")

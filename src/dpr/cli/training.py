@@ -8,19 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dpr.cli import terminal
+from dpr.cli import advice, terminal
 from dpr.cli.following import Curve, note_of, reporting, show
+from dpr.collection import Collection
 from dpr.corpus.sources import read_documents
 from dpr.errors import CheckpointError, InputError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRReader
+from dpr.pipeline.building import is_collection
 from dpr.pipeline.starting import check_length, load_towers
 from dpr.records import Passage
 from dpr.samples.beir import beir_files, is_beir, read_beir_samples
@@ -54,7 +56,8 @@ def train_retriever(
 ) -> None:
     engine = Engine(loop.precision, trackers, to)
     samples = read_all(train, on_error), read_all(dev, on_error)
-    _say_what_is_idle(samples, bool(pool), loop, settings)
+    _note(engine, advice.idle(loop, bool(dev), bool(pool)))
+    _note(engine, advice.negatives(samples[0], loop, settings))
     passages = read_pool(pool, pool_size, loop.seed)
     towers = load_towers(start, settings, loop.seed, tied, engine.device)
     task = RetrieverTask(
@@ -68,6 +71,8 @@ def train_retriever(
         pool=passages,
         refresher=_refresher(samples[0], to, refresh, loop.epochs, engine),
     )
+    _note(engine, advice.other_length(towers.names, settings))
+    _note(engine, advice.cut(task, samples[1], passages))
     description = {
         "trained": "retriever",
         "data": _data(train, dev, on_error, passages),
@@ -96,6 +101,7 @@ def train_reader(
         read_all(train, on_error, settings.null),
         read_all(dev, on_error, settings.null),
     )
+    _note(engine, advice.idle(loop, bool(dev)))
     place = reader_start(start)
     torch.manual_seed(loop.seed)
     model = DPRReader.from_pretrained(place, dtype="float32")
@@ -104,12 +110,14 @@ def train_reader(
     tokenizer = DPRReaderTokenizer.from_pretrained(place)
     task = ReaderTask(model, tokenizer, *samples, settings, loop.seed, processes=engine.processes)
     if task.without_span:
-        terminal.note(f"left out {task.without_span:,} samples whose passages hold no answer")
+        text = f"left out {task.without_span:,} samples whose passages hold no answer"
+        _note(engine, [text])
     if not any(task.negatives):
-        terminal.note(
+        text = (
             "no sample has negatives: which passage answers is not learned, only where the answer "
             "is (dpr mine finds negatives)"
         )
+        _note(engine, [text])
     description = {
         "trained": "reader",
         "data": _data(train, dev, on_error),
@@ -119,28 +127,10 @@ def train_reader(
     _run(task, loop, to, description, engine, as_json)
 
 
-def _say_what_is_idle(
-    samples: tuple[Sequence[TrainingSample], Sequence[TrainingSample]],
-    pool: bool,
-    loop: LoopSettings,
-    settings: RetrieverSettings,
-) -> None:
-    """Tells of settings that do less than one may think."""
-    train, dev = samples
-    if not dev and (pool or loop.patience):
-        terminal.note("without --dev nothing is measured: --pool and --patience do nothing")
-    if settings.hard_negatives and not any(one.best_negatives for one in train):
-        terminal.note(
-            "no sample has negatives: passages of other questions in the batch are all there are "
-            "(dpr mine finds hard ones)"
-        )
-    if loop.accumulate > 1:
-        size = settings.batch_size
-        terminal.note(
-            f"{loop.accumulate} batches of {size} questions make an update; each batch has the "
-            f"passages of its own {size} as negatives, no more: --cached --batch-size "
-            f"{loop.accumulate * size} has them all, in the same memory"
-        )
+def _note(engine: Engine, texts: Iterable[str]) -> None:
+    """Tells once, however many processes there are."""
+    for text in texts if engine.is_main else ():
+        terminal.note(text)
 
 
 def _refresher(
@@ -191,13 +181,16 @@ def read_all(
 
 
 def read_pool(places: Sequence[Path], size: int, seed: int) -> list[Passage]:
-    """Passages that the dev questions are searched among, beside those of the dev samples: each
-    document whole, all or so many drawn at random; which ones, the seed decides."""
-    passages = [
-        Passage(document.id, document.text, document.title)
-        for place in places
-        for document in read_documents(place)
-    ]
+    """Passages that the dev questions are searched among, beside those of the dev samples: those of
+    collections, and each document of other sources whole; all or so many drawn at random, which
+    ones, the seed decides."""
+    passages: list[Passage] = []
+    for place in places:
+        if is_collection(place):
+            with Collection.open(str(place)) as collection:
+                passages += collection
+        else:
+            passages += [Passage(one.id, one.text, one.title) for one in read_documents(place)]
     if not size or size >= len(passages):
         return passages
     return random.Random(seed).sample(passages, size)
@@ -257,6 +250,7 @@ def _run(
     if not engine.is_main:
         Run(task, loop, to, description, engine=engine)()
         return
+    _note(engine, advice.few_steps(len(task.batches(0)), loop))
     if engine.processes.count > 1 or loop.precision != "float32":
         terminal.note(engine.describe())
     try:

@@ -30,6 +30,7 @@ from dpr.samples.files import TrainingSample
 from dpr.shipped import ModelNames
 from dpr.training.checkpointing import replace_text
 from dpr.training.efficiency import Found, LearningCurve
+from dpr.training.engine import Engine
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 Tell = Callable[[str], None]
@@ -124,14 +125,19 @@ def learning_curve(
             f"sizes={settings.sizes!r}; there are {len(train):,} training questions"
         )
     names = load_towers(start, retriever, loop.seed, tied).names
-    reading = EncodingSettings(retriever.passage_length)
     order = random.Random(loop.seed).sample(range(len(train)), len(train))
     tell("searching by BM25")
     bm25 = _by_words(tests, settings.k)
-    made_from = {"tests": tests.digests(), "signs": retriever.hashing}
+    measuring = _Measuring(
+        tests,
+        EncodingSettings(retriever.passage_length),
+        retriever.hashing,
+        Engine(loop.precision).is_main,
+        tell,
+    )
 
     def measured(folder: Path, model: ModelNames) -> Found:
-        return _first(_kept(folder, model, reading, tests, made_from, tell), settings.k)
+        return _first(measuring.ranks(folder, model), settings.k)
 
     untrained = measured(to / "untrained", names)
     trained = {}
@@ -176,39 +182,55 @@ def _by_words(tests: Tests, k: int) -> Found:
     return found
 
 
-def _kept(
-    folder: Path,
-    names: ModelNames,
-    reading: EncodingSettings,
-    tests: Tests,
-    made_from: Mapping[str, Any],
-    tell: Tell,
-) -> dict[str, list[int]]:
-    """Ranks of the golds by a model: measured, or as they were measured before with the same
-    weights on the same questions. What is trained is saved with ``reading``; a start may have
-    settings of its own, by which it would read another length."""
-    context = ContextEncoder.from_pretrained(names.context, reading)
-    question = QuestionEncoder.from_pretrained(names.question, reading)
-    made = {"encoders": [context.fingerprint, question.fingerprint], **made_from}
-    path = folder / MEASURED
-    if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["made_from"] == made:
-            known: dict[str, list[int]] = kept["ranks"]
-            return known
-    tell(f"measuring {folder.name}")
-    vectors = context.encode(tests.pool)
-    if made_from["signs"]:
-        vectors = np.sign(vectors)
-    ranks = {
-        name: gold_ranks(
-            question.encode(tests.questions(name)), vectors, tests.golds(name)
-        ).tolist()
-        for name in tests.sets
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps({"made_from": made, "ranks": ranks}) + "\n")
-    return ranks
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """Ranks of the golds by models.
+
+    Attributes:
+        reading: how all models read. What is trained is saved with it; a start may have settings of
+            its own, by which it would read another length.
+        signs: search passages by the signs of their vectors.
+        writes: keep what is measured: of several processes one does.
+    """
+
+    tests: Tests
+    reading: EncodingSettings
+    signs: bool
+    writes: bool
+    tell: Tell
+
+    def ranks(self, folder: Path, names: ModelNames) -> dict[str, list[int]]:
+        """By test set: measured, or as they were measured before with the same weights on the same
+        questions."""
+        context = ContextEncoder.from_pretrained(names.context, self.reading)
+        question = QuestionEncoder.from_pretrained(names.question, self.reading)
+        made = {
+            "encoders": [context.fingerprint, question.fingerprint],
+            "tests": self.tests.digests(),
+            "signs": self.signs,
+        }
+        path = folder / MEASURED
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["made_from"] == made:
+                known: dict[str, list[int]] = kept["ranks"]
+                return known
+        self.tell(f"measuring {folder.name}")
+        found = self._measured(question, context)
+        if self.writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_text(path, json.dumps({"made_from": made, "ranks": found}) + "\n")
+        return found
+
+    def _measured(self, question: QuestionEncoder, context: ContextEncoder) -> dict[str, list[int]]:
+        vectors = context.encode(self.tests.pool)
+        if self.signs:
+            vectors = np.sign(vectors)
+        found = {}
+        for name in self.tests.sets:
+            asked = question.encode(self.tests.questions(name))
+            found[name] = gold_ranks(asked, vectors, self.tests.golds(name)).tolist()
+        return found
 
 
 def _first(ranks: Mapping[str, Sequence[int]], k: int) -> Found:

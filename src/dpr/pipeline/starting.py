@@ -105,6 +105,12 @@ def check_encoding(names: ModelNames, settings: RetrieverSettings) -> None:
             )
 
 
+def length_of(place: str) -> int | None:
+    """How many tokens an encoder reads by the settings kept with it; None where there are none."""
+    kept = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
+    return None if kept is None else kept.max_length
+
+
 def check_length(name: str, length: int, positions: int) -> None:
     """Refuses lengths that the model has no positions for.
 

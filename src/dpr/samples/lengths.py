@@ -6,7 +6,8 @@ wrong with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dpr.samples.checks import Hit, contexts
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dpr.tokens import DPRTokenizer
 
 _REMEMBERED = 1 << 18
+_AT_ONCE = 10_000  # what the tokenizer gives is bulky
 
 
 class TokenCounts:
@@ -73,6 +75,15 @@ class TokenCounts:
             self._passages,
             self._passages_cut,
         )
+
+
+def count_cut(tokenizer: DPRTokenizer, passages: Iterable[tuple[str, str]], length: int) -> int:
+    """How many of the passages (title, text) are longer than so many tokens."""
+    waiting, count = iter(passages), 0
+    while some := list(islice(waiting, _AT_ONCE)):
+        titles, texts = zip(*some, strict=True)
+        count += passage_ids(tokenizer, titles, texts, length)[1]
+    return count
 
 
 def _characters(text: str) -> str:

@@ -100,10 +100,9 @@ class RetrieverTask:
         self.dev, self.pool = dev, pool
         self.settings, self.seed = settings, seed
         self.processes, self.refresher = processes, refresher
-        self.question_ids = question_ids(
-            tokenizer, [sample.question for sample in train], settings.question_length
-        )
+        self.question_ids, self.questions_cut = self._ids_of_questions()
         self.passage_ids: dict[Key, Sequence[int]] = {}
+        self.passages_cut = 0
         self._fixed: dict[Key, Tensor] = {}
         self._take_passages(train)
         by_question: dict[str, set[Key]] = defaultdict(set)  # which may stand in several samples
@@ -165,6 +164,14 @@ class RetrieverTask:
         words = self._words if "bm25" in weights else None
         return Teachers(weights, list(self.passage_ids), words, vectors)
 
+    def _ids_of_questions(self) -> tuple[list[list[int]], int]:
+        """The tokens of the questions, and how many of them are cut."""
+        length = self.settings.question_length
+        # One more than fits: what is longer was cut.
+        found = question_ids(self.tokenizer, [one.question for one in self.train], length + 1)
+        ids = [[*one[: length - 1], one[-1]] if len(one) > length else one for one in found]
+        return ids, sum(len(one) > length for one in found)
+
     def _take_passages(self, samples: Sequence[TrainingSample]) -> None:
         """Tokenizes the passages that are new; of a context encoder that is left as it is, takes
         their vectors."""
@@ -180,7 +187,8 @@ class RetrieverTask:
         for first in range(0, len(new), AT_ONCE):  # what the tokenizer gives is bulky
             keys = new[first : first + AT_ONCE]
             titles, texts = [key[0] for key in keys], [key[1] for key in keys]
-            ids, _ = passage_ids(self.tokenizer, titles, texts, self.settings.passage_length)
+            ids, cut = passage_ids(self.tokenizer, titles, texts, self.settings.passage_length)
+            self.passages_cut += cut
             self.passage_ids |= {key: array("i", one) for key, one in zip(keys, ids, strict=True)}
             if self.settings.question_tower_only:
                 encoder = ContextEncoder(self.context_model, self.tokenizer, self._encoding())

@@ -1,0 +1,100 @@
+"""What is said before a training begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpr.cli import advice
+from dpr.encoding import SETTINGS_NAME, EncodingSettings
+from dpr.pipeline.starting import load_towers
+from dpr.records import Passage
+from dpr.samples.files import Context, TrainingSample
+from dpr.settings import save_settings
+from dpr.shipped import ModelNames
+from dpr.training.retriever import RetrieverTask
+from dpr.training.settings import LoopSettings, RetrieverSettings
+
+SHORT, LONG = "the queen", "the king of the river and the old queen of the forest"
+
+
+def sample(question: str, text: str) -> TrainingSample:
+    return TrainingSample(question, (), (Context(text),))
+
+
+@pytest.mark.parametrize(
+    ("loop", "dev", "pool", "said"),
+    [
+        (LoopSettings(), False, False, []),
+        (LoopSettings(patience=2, evaluations=3), True, True, []),
+        (LoopSettings(patience=2), False, False, ["measured: --patience does nothing"]),
+        (LoopSettings(evaluations=2), False, True, ["--pool and --evaluations do nothing"]),
+    ],
+)
+def test_settings_that_do_nothing(
+    loop: LoopSettings, dev: bool, pool: bool, said: list[str]
+) -> None:
+    found = list(advice.idle(loop, dev, pool))
+    assert len(found) == len(said)
+    assert all(one in text for one, text in zip(said, found, strict=True))
+
+
+def test_settings_that_do_nothing_in_a_curve() -> None:
+    assert list(advice.idle_in_curve(LoopSettings())) == []
+    (text,) = advice.idle_in_curve(LoopSettings(patience=1, evaluations=2))
+    assert text.startswith("--patience and --evaluations do nothing here")
+
+
+def test_texts_that_are_cut_are_counted(tiny_model: Path) -> None:
+    train = [sample("who is the king of the river and of the old queen", LONG)]
+    train += [sample("who", SHORT), sample("who is", SHORT), sample("when", SHORT)]
+    dev = [sample("what", LONG), sample("what", SHORT)]
+    for length, expected in (
+        (
+            8,
+            [
+                "of 1 of 4 questions (25.0%) only the first 8 tokens are read",
+                "of 1 of 2 training passages (50.0%) only the first 8 tokens are read",
+                "of 2 of 3 passages among which dev questions are searched (66.7%) only the first",
+            ],
+        ),
+        (24, []),
+    ):
+        settings = RetrieverSettings(question_length=length, passage_length=length)
+        start = load_towers(tiny_model, settings, 0)
+        task = RetrieverTask(
+            start.question, start.context, start.tokenizer, train, dev, settings, 0
+        )
+        assert [len(one) <= length for one in task.question_ids] == [True] * 4
+        assert {one[-1] for one in task.question_ids} == {start.tokenizer.sep_token_id}
+        found = list(advice.cut(task, dev, [Passage("", f"{LONG}s", "")]))
+        assert len(found) == len(expected)
+        assert all(text.startswith(one) for text, one in zip(found, expected, strict=True))
+
+
+def test_a_start_that_reads_more(tmp_path: Path) -> None:
+    names = ModelNames(str(tmp_path), str(tmp_path))
+    assert list(advice.other_length(names, RetrieverSettings())) == []
+    save_settings(EncodingSettings(512), tmp_path / SETTINGS_NAME)
+    (text,) = advice.other_length(names, RetrieverSettings())
+    assert "--passage-length 512 leaves" in text
+    assert list(advice.other_length(names, RetrieverSettings(passage_length=512))) == []
+
+
+@pytest.mark.parametrize(
+    ("batches", "loop", "said"),
+    [
+        (1, LoopSettings(epochs=4), "4 steps at a learning rate of at most 1e-05 change next to"),
+        (1, LoopSettings(epochs=4), "such as --epochs 30 --learning-rate 5e-05"),
+        (4, LoopSettings(epochs=1, accumulate=4), "one step at"),
+        (10, LoopSettings(epochs=4), "such as --epochs 4 --learning-rate 5e-05"),
+        (2, LoopSettings(epochs=2, learning_rate=1e-4), "such as --epochs 15 (the"),
+        (10, LoopSettings(epochs=3, learning_rate=5e-5), ""),
+        (100, LoopSettings(epochs=1), ""),
+    ],
+)
+def test_few_steps(batches: int, loop: LoopSettings, said: str) -> None:
+    found = list(advice.few_steps(batches, loop))
+    assert len(found) == bool(said)
+    assert not said or said in found[0]
