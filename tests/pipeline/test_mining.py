@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,12 @@ def test_a_name_that_ends_in_gz_is_gzipped(tmp_path: Path, monkeypatch: pytest.M
     assert mine_file(SAMPLES, zipped, settings=SETTINGS).resumed == 40
     mine_file(SAMPLES, zipped, settings=SETTINGS, overwrite=True)
     assert zipped.read_bytes() == first
+
+
+def test_a_retriever_is_no_reader_to_learn_from(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model / "encoder", tmp_path / "best" / "encoder")
+    with pytest.raises(CheckpointError, match="best has no reader, only the towers"):
+        mine_file(SAMPLES[:2], tmp_path / "out.jsonl", teacher=f"reader:{tmp_path / 'best'}")
 
 
 @pytest.mark.parametrize("teacher", ["bm25", "reader:MODEL"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpr.errors import CheckpointError
-from dpr.pipeline.models import has_one_tower, towers
+from dpr.pipeline.models import has_one_tower, reader_place, towers
 from dpr.shipped import ModelNames
 
 
@@ -40,3 +40,15 @@ def test_what_a_folder_is_called_does_not_tie_towers(tiny_model: Path, tmp_path:
         shutil.copytree(tiny_model / "encoder", tmp_path / name)
         assert not has_one_tower(str(tmp_path / name))
     assert has_one_tower(tmp_path) is True  # a model: a folder with one encoder in it
+
+
+def test_where_a_reader_is(tiny_model: Path, tmp_path: Path) -> None:
+    inside = str(tiny_model / "reader")
+    assert reader_place(str(tiny_model)) == reader_place(inside) == inside
+    assert reader_place("someone/bert") == "someone/bert"
+    shutil.copytree(tiny_model / "encoder", tmp_path / "encoder")
+    with pytest.raises(CheckpointError, match="has no reader, only the towers"):
+        reader_place(str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="holds no reader"):
+        reader_place(str(tmp_path / "empty"))

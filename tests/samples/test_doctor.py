@@ -363,6 +363,21 @@ def test_files_that_cannot_be_read_to_their_end(tmp_path: Path, records: list[Re
     assert not (tmp_path / "c.jsonl").exists()
 
 
+def test_a_place_is_told_once(tmp_path: Path, records: list[Record]) -> None:
+    lines = [json.dumps(records[0]), "{", json.dumps(records[1]), '{"question": 1}']
+    path = tmp_path / "bad.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (found,) = [one for one in diagnose([path]).found if one.kind.name == "malformed"]
+    first, second = found.examples
+    assert (first.place, second.place) == ("line 2", "line 4")
+    assert first.what.startswith("not valid JSON")
+    assert second.what.startswith("expected an object")
+    path.write_text("[" + json.dumps(records[0]) + ",\n{]", encoding="utf-8")
+    (found,) = [one for one in diagnose([path]).found if one.kind.name == "unreadable"]
+    assert found.examples[0].place == "after record 1"
+    assert found.examples[0].what.startswith("line 2: not JSON")
+
+
 def test_a_copy_never_takes_the_place_of_its_file(tmp_path: Path, records: list[Record]) -> None:
     path = write(tmp_path / "a.jsonl", records)
     with pytest.raises(InputError, match="one of the files to look at"):

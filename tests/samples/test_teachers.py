@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,12 @@ def test_a_cross_encoder_gives_its_logit(tmp_path: Path, tiny_vocabulary: Path) 
 
     with pytest.raises(SettingsError, match="gives 3 numbers"):
         CrossEncoderTeacher(str(cross_encoder(tmp_path / "three", tiny_vocabulary, labels=3)))
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"model_type": "dpr"}))
+    with pytest.raises(CheckpointError, match="Unrecognized configuration class") as caught:
+        CrossEncoderTeacher(str(place))
+    assert "AlbertConfig" not in str(caught.value)
+    (place / "config.json").write_text(json.dumps(config))
     (place / "model.safetensors").rename(place / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="with safetensors"):
         CrossEncoderTeacher(str(place))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dpr.errors import CheckpointError, CollectionError, DPRError, SettingsError
+from dpr.training.folder import RunFolder
 from dpr.training.loop import LoopSettings, Run
 from dpr.training.task import Figures, Step, seed_of
 
@@ -171,6 +172,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     assert failed["batches"] == [Task().batches(0)[4].tolist()]
 
 
+def test_what_stands_after_a_loss_that_is_not_finite_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DPRError, match="training stops here; its batch"):
+        Run(Task(poison=0), SETTINGS, tmp_path / "first", {})()
+    often = replace(SETTINGS, checkpoint_seconds=0)
+    with pytest.raises(DPRError, match="stops here, and the last checkpoint before it stands; its"):
+        Run(Task(poison=1), often, tmp_path / "later", {})()
+
+
 def test_batches_that_are_accumulated_are_one_update(tmp_path: Path) -> None:
     """As one batch of their size would be: the loss is a mean, and all batches are of a size."""
 
@@ -225,6 +234,26 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     other = replace(SETTINGS, epochs=4)
     with pytest.raises(SettingsError, match=r"a was 1, is 2; loop.epochs was 3, is 4.*another fo"):
         Run(Task(), other, tmp_path, {"a": 2})()
+
+
+def test_what_changes_no_weight_may_be_otherwise_when_a_run_goes_on(tmp_path: Path) -> None:
+    whole = Task()
+    Run(whole, SETTINGS, tmp_path / "whole", {})()
+    with pytest.raises(KeyboardInterrupt):
+        Run(Task(stop_after=2), SETTINGS, tmp_path / "run", {})()
+    resumed, other = Task(), replace(SETTINGS, log_steps=7, checkpoint_seconds=1)
+    Run(resumed, other, tmp_path / "run", {})()
+    for one, two in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, two)
+    kept = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert kept["loop"]["log_steps"] == 7
+
+
+def test_another_number_of_processes_is_told_as_one(tmp_path: Path) -> None:
+    RunFolder(tmp_path, {"processes": 2, "a": 1}).begin()
+    (tmp_path / "checkpoint.safetensors").touch()
+    with pytest.raises(SettingsError, match="a was 1, is not given; processes was 2, is 1; cont"):
+        RunFolder(tmp_path, {}).begin()
 
 
 def test_other_settings_are_fine_as_long_as_nothing_is_trained(tmp_path: Path) -> None:

@@ -19,16 +19,16 @@ from dpr.cli import advice, terminal
 from dpr.cli.following import Curve, note_of, reporting, show
 from dpr.collection import Collection
 from dpr.corpus.sources import read_documents
-from dpr.errors import CheckpointError, InputError
+from dpr.errors import InputError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRReader
 from dpr.pipeline.building import is_collection
+from dpr.pipeline.models import reader_place
 from dpr.pipeline.starting import check_length, load_towers
 from dpr.records import Passage
 from dpr.samples.beir import beir_files, is_beir, read_beir_samples
 from dpr.samples.files import SampleCounts, TrainingSample, read_samples
 from dpr.samples.naming import short_names
-from dpr.shipped import find_models
 from dpr.tokens import DPRReaderTokenizer
 from dpr.training.card import model_card
 from dpr.training.engine import Engine
@@ -102,7 +102,7 @@ def train_reader(
         read_all(dev, on_error, settings.null),
     )
     _note(engine, advice.idle(loop, bool(dev)))
-    place = reader_start(start)
+    place = reader_place(start)
     torch.manual_seed(loop.seed)
     model = DPRReader.from_pretrained(place, dtype="float32")
     model.to(engine.device)
@@ -194,26 +194,6 @@ def read_pool(places: Sequence[Path], size: int, seed: int) -> list[Passage]:
     if not size or size >= len(passages):
         return passages
     return random.Random(seed).sample(passages, size)
-
-
-def reader_start(start: str) -> str:
-    """Where a reader begins: a model's own reader, or a folder or hub id of its weights."""
-    folder = Path(start)
-    if (folder / "config.json").is_file():
-        return start
-    if (folder / "reader").is_dir():
-        return str(folder / "reader")
-    try:
-        names = find_models(start)
-    except CheckpointError:
-        if folder.is_dir():
-            raise CheckpointError(
-                f"{folder} holds no reader: expected a folder 'reader' in it, or a config.json"
-            ) from None
-        return start
-    if not names.reader:
-        raise CheckpointError(f"{start} has no reader; start from a BERT, a folder or a hub id")
-    return names.reader
 
 
 def _data(

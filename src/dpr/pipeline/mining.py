@@ -25,7 +25,7 @@ from dpr.errors import InputError, SettingsError
 from dpr.indexes.index import Rows
 from dpr.pipeline.building import Telling, is_collection
 from dpr.pipeline.growing import Growing, finished, growing
-from dpr.pipeline.models import Model, made_with, model_names
+from dpr.pipeline.models import Model, made_with, model_names, reader_place
 from dpr.reading import Reader
 from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample, sample_to_json
@@ -34,7 +34,7 @@ from dpr.samples.negatives import MiningCounts, MiningSettings, Pool
 from dpr.samples.searchers import BM25Searcher, DenseSearcher, PoolVectors
 from dpr.samples.teachers import BM25Teacher, CrossEncoderTeacher, ReaderTeacher
 from dpr.search.dense import stored_vectors
-from dpr.shipped import DEFAULT, find_reader
+from dpr.shipped import DEFAULT
 
 BY = ("bm25", "dense", "both")
 SHARD = 1024  # passages that are encoded again after a kill, at most
@@ -198,7 +198,7 @@ def _models(by: str, model: Model | None, teacher: str, sources: Gathered) -> _M
     bm25 = BM25Searcher(sources.pool) if by != "dense" or teacher == "bm25" else None
     kind, _, place = teacher.partition(":")
     if kind == "reader":
-        return _Models(towers, bm25, ReaderTeacher(Reader.from_pretrained(find_reader(place))))
+        return _Models(towers, bm25, ReaderTeacher(Reader.from_pretrained(reader_place(place))))
     if kind == "cross-encoder":
         return _Models(towers, bm25, CrossEncoderTeacher(place))
     return _Models(towers, bm25, BM25Teacher(bm25, sources.pool) if bm25 and teacher else None)

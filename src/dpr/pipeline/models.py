@@ -52,6 +52,34 @@ def _begin(start: Model) -> tuple[ModelNames, bool]:
         return ModelNames(place, place), True  # a hub id; loading says where it is none
 
 
+def reader_place(given: str) -> str:
+    """A reader's place: of a model its own, else a folder or hub id of a reader's weights, or of a
+    BERT's where one is to be trained.
+
+    Raises:
+        CheckpointError: a model or folder without a reader.
+    """
+    folder = Path(given)
+    if (folder / "config.json").is_file():
+        return given
+    if (folder / "reader").is_dir():
+        return str(folder / "reader")
+    try:
+        names = find_models(given)
+    except CheckpointError:
+        if folder.is_dir():
+            raise CheckpointError(
+                f"{folder} holds no reader: expected a folder 'reader' in it, or a config.json"
+            ) from None
+        return given
+    if not names.reader:
+        raise CheckpointError(
+            f"{given} has no reader, only the towers of a retriever; give a model that has one, "
+            "such as dpr-mini, a reader's folder, or a hub id"
+        )
+    return names.reader
+
+
 def made_with(folder: str) -> ModelNames:
     """The models that a collection was made with."""
     model = read_manifest(folder).made_from.get("model", DEFAULT)

@@ -9,6 +9,7 @@ docs/doctor.md. Knows nothing of models; a tokenizer is taken to count tokens.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -269,8 +270,11 @@ class _Doctor:
             kind = "unreadable"
         elif isinstance(error, MisplacedError):
             kind = "misplaced-answer"
-        what = str(error).removeprefix(str(file)).lstrip(":, ").removeprefix(placed.place)
-        what = excerpt(what.lstrip(":, "), room=300)
+        what = str(error).removeprefix(str(file))
+        if found := re.match(r":(\d+): ", what):
+            line, what = f"line {found[1]}", what[found.end() :]
+            what = what if placed.place.endswith(line) else f"{line}: {what}"
+        what = excerpt(what.lstrip(":, ").removeprefix(placed.place).lstrip(":, "), room=300)
         self.collector.add(Finding(kind, str(file), placed.place, "", what))
 
     def _count(self, sample: TrainingSample) -> None:

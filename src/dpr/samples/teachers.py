@@ -59,8 +59,10 @@ class CrossEncoderTeacher:
             # Other files of weights are pickles.
             self._model: Any = CrossEncoder(place, model_kwargs={"use_safetensors": True})
         except (OSError, ValueError) as error:
+            # What follows the first line are the names of all architectures that there are.
+            reason = str(error).partition("\n")[0][:300]
             raise CheckpointError(
-                f"{place}: cannot be loaded as a cross-encoder: {error}; give a folder or hub id "
+                f"{place}: cannot be loaded as a cross-encoder: {reason}; give a folder or hub id "
                 "of one for sentence-transformers, with safetensors"
             ) from error
         if self._model.num_labels != 1:

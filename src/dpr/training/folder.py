@@ -23,6 +23,11 @@ from typing import Any
 from dpr.errors import SettingsError
 from dpr.training.checkpointing import mend_folder, replace_folder, replace_text
 
+# What a run that is gone on with may have otherwise: no weight depends on it.
+FREE = frozenset({"loop.log_steps", "loop.checkpoint_seconds"})
+# What descriptions leave out where it is usual.
+_USUAL = {"processes": 1}
+
 
 class RunFolder:
     """See the module."""
@@ -60,15 +65,15 @@ class RunFolder:
 
     def _check(self, path: Path) -> None:
         try:
-            begun = dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
+            begun = _USUAL | dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
         except ValueError as error:
             raise SettingsError(
                 f"{path} cannot be read as JSON: {error}; give another folder"
             ) from error
-        given = dict(_flat(json.loads(self._text)))
+        given = _USUAL | dict(_flat(json.loads(self._text)))
         differences = [
-            f"{name} was {begun.get(name)!r}, is {given.get(name)!r}"
-            for name in sorted(begun.keys() | given.keys())
+            f"{name} was {_shown(begun, name)}, is {_shown(given, name)}"
+            for name in sorted((begun.keys() | given.keys()) - FREE)
             if begun.get(name) != given.get(name)
         ]
         if differences:
@@ -103,6 +108,10 @@ class RunFolder:
         path = self.path / "failed-batch.json"
         replace_text(path, json.dumps(_written(batch), indent=1, ensure_ascii=False) + "\n")
         return path
+
+
+def _shown(values: dict[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "not given"
 
 
 def _written(value: Any) -> Any:

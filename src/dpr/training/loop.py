@@ -239,11 +239,14 @@ class Run(Generic[Batch]):
         if self.engine.is_main:
             path = self.folder.keep_failed({"step": step} | found | {"batches": described})
             kept = f"; its batch is in {path.name}"
+        stands = ""
+        if self.folder.checkpoint.exists():
+            stands = ", and the last checkpoint before it stands"
         self.engine.processes.wait()
         raise DPRError(
             f"step {step}: loss {found['loss']}, gradient norm {found['gradient_norm']}; training "
-            f"stops here and the checkpoint before it stands{kept}: look for faulty samples, or "
-            "begin in another folder with a lower learning rate"
+            f"stops here{stands}{kept}: look for faulty samples, or begin in another folder with a "
+            "lower learning rate"
         )
 
     def _evaluate(self) -> None:
