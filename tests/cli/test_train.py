@@ -220,7 +220,8 @@ def test_figures_go_to_tensorboard(run: Run, samples: Path, model: Path, tmp_pat
     more = ("--track", "tensorboard", "--epochs", 1)
     trained = run(*arguments("retriever", samples, model, tmp_path / "run", *more))
     assert trained.exit_code == 0, trained.stderr
-    assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+    assert not (tmp_path / "run" / "run").exists()
 
 
 def test_a_pool_and_accumulation(

@@ -13,6 +13,7 @@ import pytest
 
 from dpr.encoding import SETTINGS_NAME, EncodingSettings
 from dpr.errors import InputError, SettingsError
+from dpr.indexes.bm25 import LUCENE, BM25Settings
 from dpr.pipeline import learning
 from dpr.pipeline.learning import learning_curve, make_tests
 from dpr.pipeline.models import model_names
@@ -52,7 +53,7 @@ def test_a_curve_is_measured_and_goes_on(
     assert curve.tests == ("own", "other")
     assert sorted(curve.trained) == [4, 10]
     assert {len(curve.bm25["own"]), len(curve.trained[4]["own"])} == {5}
-    assert curve.bm25["own"] == [1.0] * 5  # each by its own word
+    assert curve.bm25["own"] == curve.words["own"] == [1.0] * 5  # each by its own word
     assert json.loads((tmp_path / "size-4" / "settings.json").read_text())["loop"]["epochs"] == 2
     assert "training on 4 questions: step 2 of 2" in told
 
@@ -200,3 +201,13 @@ def test_towers_are_tied_or_not_as_asked(tiny_model: Path, tmp_path: Path) -> No
             tied=tied,
         )
         assert {one.name for one in (to / "size-4" / "last").iterdir() if one.is_dir()} == names
+
+
+def test_words_are_searched_as_collections_search_them() -> None:
+    """By pairs of neighbours, which BM25 as it is elsewhere does not look at."""
+    texts = ["the queen old song of old", "song of the old queen"]
+    asked = TrainingSample("who is old queen", (), (Context(texts[1]),))
+    other = TrainingSample("what", (), (Context(texts[0]),))
+    tests = make_tests({"own": [asked]}, [other])
+    by = {one: learning._by_words(tests, 1, one)["own"] for one in (LUCENE, BM25Settings())}
+    assert by == {LUCENE: [0.0], BM25Settings(): [1.0]}

@@ -20,12 +20,12 @@ def found(own: int, other: int = 50) -> dict[str, list[float]]:
 
 def curve(**trained: int) -> LearningCurve:
     sizes = {int(name[1:]): found(own) for name, own in trained.items()}
-    return LearningCurve(5, ("own", "other"), found(70), found(40, 60), sizes)
+    return LearningCurve(5, ("own", "other"), found(70), found(75), found(40, 60), sizes)
 
 
 def test_figures_are_shares_with_intervals() -> None:
     figures = curve(n100=45, n300=60).figures()
-    assert list(figures) == ["BM25", "untrained", "100 questions", "300 questions"]
+    assert list(figures) == ["BM25", "words", "untrained", "100 questions", "300 questions"]
     one = figures["300 questions"]["own"]
     assert (one.value, one.questions) == (pytest.approx(0.6), 100)
     assert one.low < 0.6 < one.high
@@ -36,8 +36,9 @@ def test_a_curve_that_rises_says_train_and_that_more_would_help() -> None:
     assert verdict[0].startswith("Train: on own, +20.0 points of R@5 against untrained")
     assert "after training on 300 questions" in verdict[0]
     assert verdict[1].startswith("The curve still rises (+15.0 points from 100 to 300)")
-    assert verdict[2].startswith("Against BM25: -10.0 points")
-    assert verdict[3].startswith("On other, which it was not trained for: -10.0 points")
+    assert verdict[2].startswith("Against BM25: -10.0 points of R@5 (95% interval")
+    assert verdict[3].startswith("Against words as collections are searched by them: -15.0 points")
+    assert verdict[4].startswith("On other, which it was not trained for: -10.0 points")
     expected = compare("a", found(60)["own"], "b", found(40)["own"], "R@5")
     assert f"{100 * expected.low:+.1f} to {100 * expected.high:+.1f}" in verdict[0]
 

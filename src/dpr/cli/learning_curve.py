@@ -69,8 +69,9 @@ def learning_curve(
     """Should I train, and on how many questions? Tries, and says so.
 
     Trains on 100, 300, 1,000, ... of the questions, measures each model on test questions beside
-    BM25 and the untrained start, and draws the curve (figure 1 of the paper, for your data). Give
-    the settings that you would train with, such as --batch-size 32 --epochs 3 --learning-rate 2e-5.
+    BM25, the words that collections are searched by, and the untrained start, and draws the curve
+    (figure 1 of the paper, for your data). Give the settings that you would train with, such as
+    --batch-size 32 --epochs 3 --learning-rate 2e-5; negatives are those of the samples.
     If it is interrupted, run the same command again: it goes on where it stopped.
 
     [bold]Example[/]

@@ -1,6 +1,6 @@
 """Training samples to a learning curve: models trained on more and more of them, each measured.
 
-Takes samples, test sets and a start; gives what each model finds, beside BM25 and the start as it
+Takes samples, test sets and a start; gives what each model finds, beside words and the start as it
 is. Each size is a run in a folder of its own, and what was measured is kept there, so that an
 interrupted curve goes on. Wires training, encoding and search together.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from dpr.encoding import ContextEncoder, EncodingSettings, QuestionEncoder
 from dpr.errors import InputError, SettingsError
 from dpr.evaluation.measures import gold_ranks
-from dpr.indexes.bm25 import BM25Index
+from dpr.indexes.bm25 import LUCENE, BM25Index, BM25Settings
 from dpr.pipeline.models import Model
 from dpr.pipeline.starting import load_towers
 from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
@@ -126,8 +126,9 @@ def learning_curve(
         )
     names = load_towers(start, retriever, loop.seed, tied).names
     order = random.Random(loop.seed).sample(range(len(train)), len(train))
-    tell("searching by BM25")
-    bm25 = _by_words(tests, settings.k)
+    tell("searching by words")
+    bm25 = _by_words(tests, settings.k, LUCENE)
+    words = _by_words(tests, settings.k, BM25Settings())
     measuring = _Measuring(
         tests,
         EncodingSettings(retriever.passage_length),
@@ -148,7 +149,7 @@ def learning_curve(
         folder = to / f"size-{size}"
         model = teach(start, some, (), folder, _spoken(tell, size), of_size, batches, tied)
         trained[size] = measured(folder, model)
-    return LearningCurve(settings.k, tuple(tests.sets), bm25, untrained, trained)
+    return LearningCurve(settings.k, tuple(tests.sets), bm25, words, untrained, trained)
 
 
 def _fitted(
@@ -170,8 +171,8 @@ def _spoken(tell: Tell, size: int) -> Callable[[dict[str, float]], None]:
     return speak
 
 
-def _by_words(tests: Tests, k: int) -> Found:
-    index = BM25Index([f"{one.title} {one.text}" for one in tests.pool])
+def _by_words(tests: Tests, k: int, settings: BM25Settings) -> Found:
+    index = BM25Index([f"{one.title} {one.text}" for one in tests.pool], settings)
     found = {}
     for name in tests.sets:
         hits = index.search(tests.questions(name), k)

@@ -1,7 +1,7 @@
 """How much a retriever learns from so many questions (Karpukhin et al. 2020, figure 1).
 
-Takes what was found for each test question by BM25, by the untrained model and by models trained on
-more and more questions; gives figures with intervals, a verdict in words, and the picture (extra
+Takes what was found for each test question by words, by the untrained model and by models trained
+on more and more questions; gives figures with intervals, a verdict in words, and the picture (extra
 ``train``). Knows nothing of how models are trained or searched.
 """
 
@@ -16,10 +16,10 @@ from dpr.errors import MissingExtraError
 from dpr.evaluation.records import Comparison, Estimate
 from dpr.evaluation.statistics import compare, estimate
 
-BM25, UNTRAINED = "BM25", "untrained"
+BM25, WORDS, UNTRAINED = "BM25", "words", "untrained"
 SIGNIFICANT = 0.05
 # Okabe & Ito 2008, as in the picture of a run.
-COLOURS = ("#0072B2", "#D55E00", "#009E73")
+COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#009E73")
 
 Found = Mapping[str, Sequence[float]]
 """By test set: for each of its questions 1 where a passage that answers is among the first k."""
@@ -32,19 +32,23 @@ class LearningCurve:
     Attributes:
         k: of R@k.
         tests: names of the test sets, the trained domain's own first.
-        bm25, untrained: what these two find.
+        bm25: what BM25 finds as it is everywhere else.
+        words: what the search by words finds that collections have without any model.
+        untrained: what the start finds.
         trained: what a model trained on so many questions finds.
     """
 
     k: int
     tests: tuple[str, ...]
     bm25: Found
+    words: Found
     untrained: Found
     trained: Mapping[int, Found]
 
     def systems(self) -> Iterator[tuple[str, Found]]:
-        """All of them by name, the two baselines first."""
+        """All of them by name, the baselines first."""
         yield BM25, self.bm25
+        yield WORDS, self.words
         yield UNTRAINED, self.untrained
         for size, found in sorted(self.trained.items()):
             yield f"{size:,} questions", found
@@ -70,8 +74,12 @@ class LearningCurve:
             sentences.append(better)
         elif more := self._more(own):
             sentences.append(more)
-        beside = self._against(largest, self.bm25, own, BM25)
-        sentences.append(f"Against BM25: {_difference(beside)}.")
+        for found, name, what in (
+            (self.bm25, BM25, "Against BM25"),
+            (self.words, WORDS, "Against words as collections are searched by them"),
+        ):
+            beside = self._against(largest, found, own, name)
+            sentences.append(f"{what}: {_difference(beside, named=False)}.")
         for test in others:
             cost = self._against(largest, self.untrained, test, UNTRAINED)
             sentences.append(f"On {test}, which it was not trained for: {_difference(cost)}.")
@@ -126,10 +134,11 @@ def _points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def _difference(one: Comparison) -> str:
+def _difference(one: Comparison, named: bool = True) -> str:
+    against = f" against {one.other}" if named else ""
     clear = "" if one.p < SIGNIFICANT else ", no clear difference"
     return (
-        f"{_points(one.difference)} points of {one.measure} against {one.other} (95% interval "
+        f"{_points(one.difference)} points of {one.measure}{against} (95% interval "
         f"{_points(one.low)} to {_points(one.high)}{clear})"
     )
 
@@ -166,7 +175,7 @@ def draw(curve: LearningCurve, path: Path) -> Path:
 
 
 def _panel(panel: Any, curve: LearningCurve, figures: Mapping[str, Estimate]) -> None:
-    for number, (name, style) in enumerate(((BM25, "--"), (UNTRAINED, ":"))):
+    for number, (name, style) in enumerate(((BM25, "--"), (WORDS, "-."), (UNTRAINED, ":"))):
         panel.axhline(figures[name].value, color=COLOURS[number + 1], linestyle=style, label=name)
     sizes = sorted(curve.trained)
     points = [figures[f"{size:,} questions"] for size in sizes]

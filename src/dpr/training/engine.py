@@ -67,7 +67,8 @@ class Engine:
             self._accelerator = Accelerator(
                 mixed_precision=_NAMES[precision],
                 log_with=list(trackers) or None,
-                project_dir=folder,
+                # The tracker makes a folder of the run's name in it, which is the run's own.
+                project_dir=None if folder is None else folder.absolute().parent,
                 cpu=not there,  # or else its processes would not know of each other
                 # The loop accumulates; a launcher's setting would divide every loss once more.
                 gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
