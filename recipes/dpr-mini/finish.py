@@ -16,7 +16,7 @@ from dpr.reading import ReadingSettings
 from dpr.settings import save_settings
 from dpr.tokens import DPRQuestionEncoderTokenizer, DPRReaderTokenizer
 
-ENCODING = EncodingSettings(max_length=512)
+ENCODING = EncodingSettings(max_length=256)
 READING = ReadingSettings()  # weights and threshold: choose.py
 
 

@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# dpr-mini from the public data, start to finish; about three hours on two cores.
+# dpr-mini from the public data, start to finish; about two and a half hours on two cores.
 #
-#   recipes/dpr-mini/run.sh --data DIR --minilm DIR --to DIR [--precision float32]
+#   recipes/dpr-mini/run.sh --data DIR --minilm DIR --to DIR
 #
 # DIR of --data and --minilm: see README.md beside this file. A step that was interrupted goes on
 # where it stood when the same command is given again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
-precision=bfloat16
 while [ $# -gt 0 ]; do
   case $1 in
-    --data) data=$2 ;; --minilm) minilm=$2 ;; --to) to=$2 ;; --precision) precision=$2 ;;
-    *) echo "unknown option $1; allowed: --data, --minilm, --to, --precision" >&2; exit 2 ;;
+    --data) data=$2 ;; --minilm) minilm=$2 ;; --to) to=$2 ;;
+    *) echo "unknown option $1; allowed: --data, --minilm, --to" >&2; exit 2 ;;
   esac
   shift 2
 done
@@ -21,16 +20,12 @@ done
 [ -f "$to/data/reader-dev.jsonl" ] || "$python" "$here/prepare.py" --data "$data" --to "$to/data"
 [ -d "$to/start/reader" ] || "$python" "$here/start.py" --minilm "$minilm" --to "$to/start"
 
-"$python" -m dpr mine --train "$to/data/retriever-train.jsonl" --to "$to/data/mined.jsonl" \
-  --by both --model "$to/start" --negatives 10
-
 "$python" -m dpr train retriever \
-  --train "$to/data/mined.jsonl" --dev "$to/data/retriever-dev.jsonl" \
+  --train "$to/data/retriever-train.jsonl" --dev "$to/data/retriever-dev.jsonl" \
   --start "$to/start" --tied --to "$to/retriever" \
-  --epochs 2 --learning-rate 5e-5 --warmup-steps 10 \
-  --batch-size 192 --hard-negatives 1 --batching neighbours --neighbours 12 \
-  --passage-length 384 --pack-tokens 4096 \
-  --hybrid 0.5 --distillation 0.4 --teachers start=1 --precision "$precision"
+  --epochs 2 --learning-rate 5e-5 --warmup-steps 100 --freeze-embeddings \
+  --batch-size 96 --hard-negatives 1 --batching neighbours --neighbours 4 \
+  --passage-length 160 --pack-tokens 2048
 
 "$python" -m dpr train reader \
   --train "$to/data/reader-train.jsonl" --dev "$to/data/reader-dev.jsonl" \
