@@ -24,6 +24,7 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
+from folder_bench import FolderBench
 from spectrum import DIM, add_options, load_base, load_vectors, queries_of
 from usearch.index import MetricKind
 from usearch.index import search as usearch_search
@@ -36,24 +37,6 @@ Found = tuple[Any, Any]
 Search = Callable[[Any], Found]
 PIECE = 1 << 16
 OURS = "ours, certified, float16"
-
-
-class Folder:
-    """A bench in a folder: files kept there are used again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def kept(self, name: str) -> Path | None:
-        path = self.folder / name
-        return path if path.exists() else None
-
-    def keep(self, name: str, chunks: Any) -> Path:
-        partial = self.folder / (name + ".partial")
-        with partial.open("wb") as file:
-            file.writelines(chunks)
-        return partial.rename(self.folder / name)
 
 
 def add_in_pieces(index: Any, vectors: Any, axes: Any = None) -> Any:
@@ -92,7 +75,7 @@ def ours(
     systems: dict[str, Search] = {}
     for name, array in (("float16", vectors), ("float32", held)):
         stored = StoredVectors([array], longest=1.001)
-        bench = Folder(folder / f"certified-{len(array)}-{settings.tail}-{name}")
+        bench = FolderBench(folder / f"certified-{len(array)}-{settings.tail}-{name}")
         began = time.monotonic()
         names = build_certified(stored, bench, settings)
         index = CertifiedIndex.load({one: bench.folder / one for one in names}, stored)

@@ -46,6 +46,15 @@ def make_samples() -> list[TrainingSample]:
     ]
 
 
+def learn(task: ReaderTask) -> None:
+    optimizer = torch.optim.Adam(task.model.parameters(), 3e-3)
+    for epoch in range(60):
+        for batch in task.batches(epoch):
+            optimizer.zero_grad()
+            task.step(batch, Step())
+            optimizer.step()
+
+
 def test_answers_are_found_between_word_boundaries_whatever_their_case() -> None:
     spans = answer_spans(Context(TEXT), ["KING", "rhi"])
     assert [TEXT[a:b] for a, b in spans] == ["king", "king"]
@@ -191,12 +200,7 @@ def test_silence_is_measured_and_learned(model: DPRReader, tokenizer: DPRReaderT
         model.span_predictor.qa_classifier.bias.zero_()
     plain = ReaderTask(model, tokenizer, dev[:2], dev[:2], ReaderSettings(), seed=0)
     assert set(plain.evaluate()) == {"F1", "EM"}
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    for epoch in range(60):
-        for batch in task.batches(epoch):
-            optimizer.zero_grad()
-            task.step(batch, Step())
-            optimizer.step()
+    learn(task)
     silence = {"silent with an answer": 0.0, "silent without an answer": 100.0}
     assert task.evaluate() == {"F1": 100.0, "EM": 100.0} | silence
 
@@ -204,12 +208,7 @@ def test_silence_is_measured_and_learned(model: DPRReader, tokenizer: DPRReaderT
 def test_training_learns_to_answer(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:
     samples = make_samples()[:2]
     task = ReaderTask(model, tokenizer, samples, samples, ReaderSettings(passages=2), seed=0)
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    for epoch in range(60):
-        for batch in task.batches(epoch):
-            optimizer.zero_grad()
-            task.step(batch, Step())
-            optimizer.step()
+    learn(task)
     model.eval()
     assert task.evaluate() == {"F1": 100.0, "EM": 100.0}
 

@@ -127,9 +127,7 @@ def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:
 def check_file(path: Path) -> None:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(
-            f"{what}; give a DPR training JSON, a SQuAD JSON or a BEIR folder", source=str(path)
-        )
+        raise InputError(f"{what}; give a DPR training JSON or a SQuAD JSON", source=str(path))
 
 
 def load_whole(path: Path) -> Any:
