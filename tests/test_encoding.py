@@ -239,3 +239,16 @@ def test_a_device_that_is_not_here_is_refused(
     monkeypatch.setenv("DPR_DEVICE", name)
     with pytest.raises(SettingsError, match=f"DPR_DEVICE='{name}': no such device here"):
         QuestionEncoder.from_pretrained(tiny_model / "encoder")
+
+
+def test_tokens_say_which_texts_were_cut(tiny_model: Path) -> None:
+    """Exactly those that need more tokens than are read, the last one kept being [SEP]."""
+    settings = EncodingSettings(max_length=8)
+    texts = ["who wrote it", "who is it in of the", "who is it in of the city", "who " * 50]
+    for kind in (QuestionEncoder, ContextEncoder):
+        encoder = kind.from_pretrained(tiny_model / "encoder", settings)
+        tokens = encoder.tokens(texts)
+        assert [len(one) for one in tokens.ids] == [5, 8, 8, 8]
+        assert tokens.cut == [False, False, True, True]
+        assert {one[-1] for one in tokens.ids} == {encoder.tokenizer.sep_token_id}
+        assert np.array_equal(encoder.encode_ids(tokens.ids), encoder.encode(texts))

@@ -37,6 +37,7 @@ DEVICE = "DPR_DEVICE"  # of the environment
 Vectors = npt.NDArray[np.float32]
 Pooling = Literal["cls", "mean"]
 QUESTION_KEYS = ("text", "question", "query")
+_WHOLE = 2**31  # tokens; more than any text has
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,19 @@ class EncodingSettings:
 
 
 _USUAL = EncodingSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Texts as an encoder reads them.
+
+    Attributes:
+        ids: token ids of each text, special tokens included.
+        cut: which texts lost their end, because they are longer than is read.
+    """
+
+    ids: list[list[int]]
+    cut: list[bool]
 
 
 class _Encoder:
@@ -183,6 +197,16 @@ class _Encoder:
                     progress(len(batch))
         return vectors
 
+    def _cut(self, whole: Sequence[list[int]]) -> Tokens:
+        """Texts that were tokenized whole, the end of the long ones cut off before ``[SEP]``."""
+        most = self._settings.max_length
+        cut = [len(one) > most for one in whole]
+        ids = [
+            [*one[: most - 1], one[-1]] if long else one
+            for one, long in zip(whole, cut, strict=True)
+        ]
+        return Tokens(ids, cut)
+
     def _pooled(self, ids: list[Sequence[int]]) -> torch.Tensor:
         tokens, layout = pack(ids, self.model.device)
         if self._settings.pooling == "cls":
@@ -215,13 +239,15 @@ class QuestionEncoder(_Encoder):
         Raises:
             InputError: not a list or other iterable of questions, see :func:`question_text`.
         """
-        length, prompt = self._settings.max_length, self._settings.prompt
+        return self.encode_ids(self.tokens(questions).ids, progress)
+
+    def tokens(self, questions: Iterable[str | Question | Mapping[str, Any]]) -> Tokens:
+        """What ``encode`` hands to the model, in the order given; raises as it does."""
+        prompt = self._settings.prompt
         texts = [prompt + question_text(one) for one in _items(questions, "questions")]
         if self._settings.plain_apostrophes:
-            ids = question_ids(self.tokenizer, texts, length)
-        else:
-            ids, _ = passage_ids(self.tokenizer, [""] * len(texts), texts, length)
-        return self.encode_ids(ids, progress)
+            return self._cut(question_ids(self.tokenizer, texts, _WHOLE))
+        return self._cut(passage_ids(self.tokenizer, [""] * len(texts), texts, _WHOLE)[0])
 
 
 class ContextEncoder(_Encoder):
@@ -243,17 +269,17 @@ class ContextEncoder(_Encoder):
         Raises:
             InputError: not a list or other iterable of passages, see :func:`title_and_text`.
         """
+        tokens = self.tokens(passages)
+        self.truncated += sum(tokens.cut)
+        return self.encode_ids(tokens.ids, progress)
+
+    def tokens(self, passages: Iterable[Passage | str | Mapping[str, Any]]) -> Tokens:
+        """What ``encode`` hands to the model, in the order given; raises as it does."""
         pairs = [title_and_text(one) for one in _items(passages, "passages")]
         if prompt := self._settings.prompt:  # before what is read first
             pairs = [(prompt + a, b) if a else ("", prompt + b) for a, b in pairs]
-        ids, truncated = passage_ids(
-            self.tokenizer,
-            [title for title, _ in pairs],
-            [text for _, text in pairs],
-            self._settings.max_length,
-        )
-        self.truncated += truncated
-        return self.encode_ids(ids, progress)
+        titles, texts = [title for title, _ in pairs], [text for _, text in pairs]
+        return self._cut(passage_ids(self.tokenizer, titles, texts, _WHOLE)[0])
 
 
 def inference_device() -> torch.device:

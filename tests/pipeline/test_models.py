@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dpr.errors import CheckpointError
-from dpr.pipeline.models import has_one_tower, reader_place, towers
-from dpr.shipped import ModelNames
+from dpr.pipeline.models import has_one_tower, reader_place, shown_name, towers
+from dpr.shipped import ModelNames, find_models
 
 
 def test_where_both_towers_begin(tiny_model: Path, tmp_path: Path) -> None:
@@ -52,3 +52,9 @@ def test_where_a_reader_is(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="holds no reader"):
         reader_place(str(tmp_path / "empty"))
+
+
+def test_names_shown_to_strangers_hold_no_path(tiny_model: Path) -> None:
+    assert shown_name(find_models()) == "dpr-mini"
+    assert shown_name(find_models(str(tiny_model))) == "tiny"
+    assert shown_name(ModelNames("owner/question", "owner/context")) == "owner/question"

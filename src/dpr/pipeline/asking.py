@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any, TypedDict, Unpack
@@ -34,6 +34,18 @@ class Narrowed(TypedDict, total=False):
     mode: Mode | None
     where: Filters | Mapping[str, Any] | None
     per_document: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One version of a collection, with what searches it and what reads its hits.
+
+    Attributes:
+        reader: with the settings that belong to this version; None where there is none.
+    """
+
+    searcher: Searcher
+    reader: Reader | None
 
 
 class Pipeline:
@@ -70,8 +82,18 @@ class Pipeline:
         return self._searcher.collection
 
     @property
+    def encoder(self) -> QuestionEncoder:
+        """What makes vectors of questions."""
+        return self._encoder
+
+    @property
     def searcher(self) -> Searcher:
-        """The newest version, ready to be searched.
+        """The newest version, ready to be searched; raises as ``newest``."""
+        return self.newest.searcher
+
+    @property
+    def newest(self) -> Opened:
+        """The newest version; it stays whole, and may be asked, when newer ones come.
 
         Raises:
             MismatchError: the collection was made anew, with another model.
@@ -84,7 +106,7 @@ class Pipeline:
                 self._searcher = Searcher(newest, self._settings)
                 if self._reading:
                     self.reader = self._reading.reader(newest.manifest.search)
-            return self._searcher
+            return Opened(self._searcher, self.reader)
 
     @classmethod
     def open(
@@ -193,7 +215,8 @@ class Pipeline:
         Raises:
             CollectionError: the pipeline was opened without a reader.
         """
-        if self.reader is None:
+        opened = self.newest
+        if opened.reader is None:
             raise CollectionError(
                 f"{self.collection.path}: no reader to answer with; its model has none: open it "
                 "with reader=FOLDER, or use search"
@@ -202,12 +225,11 @@ class Pipeline:
             q if isinstance(q, Question) else Question("", question_text(q)) for q in questions
         ]
         texts = [question.text for question in asked]
-        searcher, reader = self.searcher, self.reader
         vectors = self._encoder.encode(texts) if texts else None
-        hits = self._search(searcher, texts, vectors, k, narrowed)
-        answers = reader.answer_many(texts, hits)
+        hits = self._search(opened.searcher, texts, vectors, k, narrowed)
+        answers = opened.reader.answer_many(texts, hits)
         return [
-            Asked(question, tuple(found), given, searcher.collection.version)
+            Asked(question, tuple(found), given, opened.searcher.collection.version)
             for question, found, given in zip(asked, hits, answers, strict=True)
         ]
 

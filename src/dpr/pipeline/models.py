@@ -94,6 +94,16 @@ def made_with(folder: str) -> ModelNames:
         ) from error
 
 
+def shown_name(names: ModelNames) -> str:
+    """What a model is called before strangers: a hub id, or the name of its folder, never the path
+    to it."""
+    folder = Path(names.question)
+    if not folder.is_dir():
+        return names.question
+    folder = folder.resolve()
+    return folder.parent.name if folder.name in ("encoder", "question_encoder") else folder.name
+
+
 def lasting(model: str | ModelNames) -> str | dict[str, str]:
     """What the manifest keeps of the model: folders as absolute paths, for any later place."""
 
