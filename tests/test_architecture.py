@@ -98,6 +98,20 @@ EXTRAS = {
     "sentence_transformers",
 }
 
+# A room that is there for an extra alone, and its packages: they are imported as it is. Whoever needs
+# the room imports it in a function.
+WHOLE_ROOMS = {
+    "serve": {
+        "fastapi",
+        "httptools",
+        "prometheus_client",
+        "pydantic",
+        "pydantic_core",
+        "starlette",
+        "uvicorn",
+    }
+}
+
 NETWORK = {
     "aiohttp",
     "ftplib",
@@ -283,8 +297,10 @@ def undeclared_packages(modules: list[Module]) -> list[str]:
     findings = []
     for module in modules:
         for target, line, when in module.imports:
-            package = outside(target)
-            if package is None or when == "typing":
+            package, room = outside(target), (own(target) or "").partition(".")[0]
+            if when == "import" and room in WHOLE_ROOMS and module.room != room:
+                findings.append(module.at(line, f"imports {room} outside a function"))
+            if package is None or when == "typing" or package in WHOLE_ROOMS.get(module.room, ()):
                 continue
             if package not in DEPENDENCIES | EXTRAS:
                 findings.append(module.at(line, f"imports {package}, which is not required"))
@@ -440,6 +456,8 @@ BROKEN = [
     (torch_where_it_is_not_needed, "shipped.py", "import dpr.indexes.b", "which may import torch"),
     (undeclared_packages, "indexes/a.py", "def f():\n    import transformers", "not required"),
     (undeclared_packages, "indexes/a.py", "import huggingface_hub", "outside a function"),
+    (undeclared_packages, "cli/a.py", "import dpr.serve.app", "serve outside a function"),
+    (undeclared_packages, "cli/a.py", "def f():\n    import fastapi", "not required"),
     (network_modules, "cli/a.py", "from urllib import request", "urllib.request"),
     (network_modules, "cli/a.py", "def f():\n    import socket", "socket"),
     (code_from_data, "indexes/a.py", "from pickle import Unpickler", "imports pickle"),
@@ -459,6 +477,8 @@ KEPT = [
     (import_cycles, "corpus/a.py", "if TYPE_CHECKING:\n    from dpr.corpus import b"),
     (torch_where_it_is_not_needed, "tokens/a.py", "import numpy\ndef f():\n    import torch"),
     (undeclared_packages, "corpus/a.py", "import json\ndef f():\n    import pypdf"),
+    (undeclared_packages, "serve/a.py", "import fastapi\nfrom dpr.serve import b"),
+    (undeclared_packages, "cli/a.py", "def f():\n    import dpr.serve.app"),
     (network_modules, "indexes/a.py", "from urllib.parse import urlsplit"),
     (network_modules, "serve/a.py", "import socket"),
     (code_from_data, "models/convert.py", "import pickle"),

@@ -1,0 +1,155 @@
+"""``create_app``: engine, settings and keys to one ASGI application.
+
+Wires service, guard and routes together, and says in OpenAPI what they do. Opens no socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from dpr import __version__
+from dpr.serve.engine import Engine
+from dpr.serve.guard import COOKIE, OPEN, Guard
+from dpr.serve.keys import Keys
+from dpr.serve.problems import SHAPES, Place, Refused, rendered
+from dpr.serve.routes import asking, state
+from dpr.serve.service import Service
+from dpr.serve.settings import ServeSettings
+from dpr.serve.watching import Watch
+
+logger = logging.getLogger(__name__)
+
+_SHOWN_ERRORS = 20
+
+
+def create_app(
+    engine: Engine,
+    settings: ServeSettings | None = None,
+    keys: Keys | None = None,
+    *,
+    local_only: bool = False,
+) -> FastAPI:
+    """An application; it loads and warms when it starts, and is ready a little later.
+
+    Args:
+        settings: the limits.
+        keys: who may ask; None or none: everybody.
+        local_only: see ``Guard``.
+
+    Returns:
+        it, with the ``Service`` as ``app.state.service``.
+    """
+    service = Service(engine, settings or ServeSettings(), Watch())
+    app = FastAPI(
+        title="Dense Passage Retrieval",
+        version=__version__,
+        docs_url=None,  # FastAPI's pages load their parts from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan(service),
+    )
+    app.state.service = service
+    for module in (asking, state):
+        app.include_router(module.routes(service))
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _fault)
+    app.add_middleware(Guard, service=service, keys=keys or Keys(), local_only=local_only)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _lifespan(service: Service) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(service.start())
+        starting.add_done_callback(_started)
+        yield
+        if not starting.done():
+            starting.cancel()
+        await service.stop()
+
+    return lifespan
+
+
+def _started(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.critical("the service cannot begin", exc_info=error)
+
+
+async def _refused(request: Request, refused: Exception) -> Response:
+    assert isinstance(refused, Refused)
+    arrival = request.scope["dpr"]
+    arrival.code = refused.code
+    body, headers = rendered(refused, request.url.path, arrival.id)
+    return Response(body, refused.status, headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        at = next(one["loc"][-1] for one in found if one["type"] == "json_invalid")
+        detail = f"The body is not JSON: see character {at}."
+        return await _refused(request, Refused(400, "not_json", detail))
+    places = [
+        Place(place=".".join(map(str, one["loc"])), message=one["msg"]).model_dump()
+        for one in found[:_SHOWN_ERRORS]
+    ]
+    detail = "The request is not as the schema says."
+    return await _refused(request, Refused(422, "schema", detail, errors=places))
+
+
+async def _plain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    details = {
+        400: "The body cannot be read as JSON in UTF-8.",
+        404: "There is nothing at this path.",
+        405: "This path does not take this method.",
+    }
+    status = error.status_code
+    refused = Refused(
+        status,
+        codes.get(status, "request"),
+        details.get(status, "The request cannot be answered."),
+        headers=dict(error.headers or {}),
+    )
+    return await _refused(request, refused)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """What nobody foresaw. The traceback is in the log, which Starlette's raising again writes."""
+    detail = "The server failed; its log has the request's id."
+    return await _refused(request, Refused(500, "fault", detail))
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI, with the shapes of errors and with who may ask what."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        parts = schema.setdefault("components", {})
+        shapes = parts.setdefault("schemas", {})
+        for shape in SHAPES.values():
+            made = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+            shapes.update(made.pop("$defs", {}))
+            shapes[shape.__name__] = made
+        parts["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+        }
+        schema["security"] = [{"key": []}, {"session": []}]
+        for path in OPEN & set(schema["paths"]):
+            for operation in schema["paths"][path].values():
+                operation["security"] = []
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,97 @@
+"""The door: what may wait at once, in items, tokens and bytes, reserved before any work is done.
+
+Takes counts; lets them in, or refuses at once and says when to come again. Belongs to the event
+loop and to no other thread. Knows nothing of what the work is.
+"""
+
+from __future__ import annotations
+
+import math
+
+from dpr.serve.problems import Refused
+from dpr.serve.settings import ServeSettings
+
+_SMOOTHING = 0.2
+_LONGEST_WAIT = 60
+
+
+class Door:
+    """Counts what is inside.
+
+    Attributes:
+        items, tokens, bytes: reserved now.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self.items = self.tokens = self.bytes = 0
+        self._pace = 0.0  # tokens a second, of the last rounds
+
+    @property
+    def full(self) -> bool:
+        """Whether not even one more item would be let in."""
+        limits = self._settings
+        return self.items >= limits.waiting_items or self.tokens >= limits.waiting_tokens
+
+    def enter(self, items: int, tokens: int) -> None:
+        """Reserves room for a request's work.
+
+        Raises:
+            Refused: 413, it is more than there ever is room for; 429, than there is now.
+        """
+        limits = self._settings
+        if items > limits.waiting_items or tokens > limits.waiting_tokens:
+            raise Refused(
+                413,
+                "too_much_work",
+                f"The request has {items} items of up to {tokens} tokens together; allowed are "
+                f"{limits.waiting_items} items and {limits.waiting_tokens} tokens. Send fewer at "
+                "once.",
+            )
+        too_many = self.items + items > limits.waiting_items
+        if too_many or self.tokens + tokens > limits.waiting_tokens:
+            raise self.refusal("items" if too_many else "tokens")
+        self.items += items
+        self.tokens += tokens
+
+    def leave(self, items: int, tokens: int) -> None:
+        """Gives the room back."""
+        self.items -= items
+        self.tokens -= tokens
+
+    def enter_bytes(self, count: int) -> None:
+        """Reserves room for what arrived of a body.
+
+        Raises:
+            Refused: 429, too much is held.
+        """
+        if self.bytes + count > self._settings.waiting_bytes:
+            raise self.refusal("bytes")
+        self.bytes += count
+
+    def leave_bytes(self, count: int) -> None:
+        """Gives the room back."""
+        self.bytes -= count
+
+    def refusal(self, what: str = "items") -> Refused:
+        """The refusal of those who come when there is no room."""
+        seconds = self.retry_after
+        return Refused(
+            429,
+            f"queue_full_{what}",
+            f"Too much is waiting already; try again in {seconds} s.",
+            retry_after=seconds,
+        )
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which what waits now will be done, at the pace of the last rounds."""
+        if not self._pace:
+            return 1
+        return min(_LONGEST_WAIT, max(1, math.ceil(self.tokens / self._pace)))
+
+    def worked(self, tokens: int, seconds: float) -> None:
+        """Notes the pace of a round."""
+        if tokens and seconds > 0:
+            pace = tokens / seconds
+            self._pace += (_SMOOTHING if self._pace else 1.0) * (pace - self._pace)

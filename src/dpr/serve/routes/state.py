@@ -1,0 +1,69 @@
+"""``/live``, ``/ready``, ``/health``, ``/info``, ``/metrics``: what the service says of itself."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+
+from dpr import __version__
+from dpr.serve.problems import documented
+from dpr.serve.schemas import MOST_INPUTS, Info, State
+from dpr.serve.service import Service
+
+
+def routes(service: Service) -> APIRouter:
+    """All five operations."""
+    router = APIRouter(tags=["State"])
+    guarded = documented(401, 403)
+
+    @router.get("/live", response_model=State)
+    async def live() -> State:
+        """Whether the process lives; if not, it is to be started anew."""
+        return State(status="alive")
+
+    @router.get("/ready", response_model=State, responses=documented(503))
+    async def ready() -> State:
+        """Whether questions are admitted now."""
+        service.check_ready()
+        return State(status="ready")
+
+    @router.get("/health", responses=documented(503), response_class=Response)
+    async def health() -> Response:
+        """As /ready, the way text-embeddings-inference says it."""
+        service.check_ready()
+        return Response()
+
+    @router.get("/info", response_model=Info, responses=guarded)
+    async def info() -> Info:
+        """What is served, and its limits."""
+        return _info(service)
+
+    @router.get("/metrics", response_class=PlainTextResponse, responses=guarded)
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(service.watch.text(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def _info(service: Service) -> Info:
+    engine, settings = service.engine, service.settings
+    encoder, collection = engine.pipeline.encoder, engine.opened.searcher.collection
+    return Info(
+        model_id=engine.model_id,
+        model_sha=encoder.fingerprint,
+        model_dtype=str(encoder.settings["dtype"]),
+        model_type={"embedding": {"pooling": encoder.encoding.pooling}},
+        max_concurrent_requests=settings.waiting_items,
+        max_input_length=encoder.encoding.max_length,
+        max_batch_tokens=settings.round_tokens,
+        max_client_batch_size=MOST_INPUTS,
+        auto_truncate=True,
+        tokenization_workers=1,
+        version=__version__,
+        index_version=collection.version,
+        passages=len(collection),
+        dim=encoder.dim,
+        modes=["dense", "bm25", "hybrid"] if engine.has_words else ["dense"],
+        answers=service.answers,
+    )

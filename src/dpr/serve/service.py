@@ -1,0 +1,202 @@
+"""The service without its HTTP: questions and texts in, results out, under the limits.
+
+Takes requests that were checked; gives bytes, vectors and figures, or refuses. Wires door, cache,
+queue, engine and follower together. Lives in one event loop. Knows nothing of routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from dpr.errors import DPRError
+from dpr.serve.batching import Batcher, Round, TooLate
+from dpr.serve.cache import Cache
+from dpr.serve.door import Door
+from dpr.serve.engine import Engine
+from dpr.serve.following import Follower
+from dpr.serve.problems import Refused
+from dpr.serve.settings import ServeSettings
+from dpr.serve.watching import Watch
+from dpr.serve.work import Embed, Embedded, Find, Found, How, Judge, Task, Tower
+
+logger = logging.getLogger(__name__)
+_SOON = 2  # seconds, to those who come while the service begins or ends
+_WARMING = ("who", "what is it " * 8, "where does it stand " * 40)
+_WARMING_SECONDS = 600.0
+
+Stage = Literal["starting", "ready", "draining"]
+
+
+class Service:
+    """One engine, and all who ask it.
+
+    Attributes:
+        stage: only ``ready`` admits work.
+    """
+
+    def __init__(self, engine: Engine, settings: ServeSettings, watch: Watch) -> None:
+        self.engine, self.settings, self.watch = engine, settings, watch
+        self.door = Door(settings)
+        self.stage: Stage = "starting"
+        self._cache = Cache(settings.cache_bytes)
+        self._batcher: Batcher[Task] = Batcher(
+            engine.run, settings.round_tokens, self.door.leave, self._worked
+        )
+        self.follower = Follower(engine, settings.reload_seconds, self._renewed)
+        self._following: asyncio.Task[None] | None = None
+        for name, text, value in (
+            ("dpr_index_version", "Of the collection, that is asked.", lambda: engine.version),
+            ("dpr_waiting_items", "Tasks waiting or worked on.", lambda: self.door.items),
+            ("dpr_waiting_tokens", "Tokens reserved for them.", lambda: self.door.tokens),
+            ("dpr_body_bytes", "Bytes held of bodies.", lambda: self.door.bytes),
+            ("dpr_cache_bytes", "Bytes held in the cache.", lambda: self._cache.bytes),
+        ):
+            watch.gauge(name, text, value)
+
+    async def start(self) -> None:
+        """Warms all that a first request would wait for; ready when it returns."""
+        self._batcher.start()
+        tasks: list[Task] = [Find(text, How(), self.answers) for text in _WARMING]
+        if self.engine.passages is not None:
+            tasks += [Embed(text, "passage") for text in _WARMING]
+        for task in tasks:
+            await self._done([task], time.monotonic() + _WARMING_SECONDS)
+        if self.stage == "starting":
+            self.stage = "ready"
+        self._following = asyncio.create_task(self.follower.follow())
+
+    def drain(self) -> None:
+        """Admits nothing from now on; what was admitted is done."""
+        self.stage = "draining"
+
+    async def stop(self) -> None:
+        """Ends when all that was admitted is done."""
+        self.drain()
+        if self._following is not None:
+            self._following.cancel()
+        await self._batcher.stop()
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a reader."""
+        return self.engine.opened.reader is not None
+
+    def check_ready(self) -> None:
+        """Refuses while the service begins or ends.
+
+        Raises:
+            Refused: 503.
+        """
+        if self.stage == "ready":
+            return
+        detail = {
+            "starting": "The models are being loaded.",
+            "draining": "The server is ending; ask another one.",
+        }[self.stage]
+        raise Refused(503, self.stage, detail, retry_after=_SOON)
+
+    async def find(
+        self, questions: Sequence[str], how: How, read: bool, deadline: float
+    ) -> list[bytes]:
+        """The result of each question, as JSON.
+
+        Args:
+            deadline: by ``time.monotonic()``.
+
+        Raises:
+            Refused: there is no room, no time, or not what is asked for.
+        """
+        self._check(how, read)
+        version, found = self.engine.version, dict[str, bytes]()
+        missing: list[str] = []
+        for question in dict.fromkeys(questions):
+            kept = self._cache.get((version, question, how, read))
+            if kept is None:
+                missing.append(question)
+            else:
+                found[question] = kept
+        if self.settings.cache_bytes:
+            self.watch.cached(len(found), len(missing))
+        outcomes: Sequence[Found] = ()
+        if missing:
+            outcomes = await self._done([Find(one, how, read) for one in missing], deadline)
+        for question, one in zip(missing, outcomes, strict=True):
+            found[question] = one.body
+            key = one.version, question, how, read
+            self._cache.put(key, one.body, len(question.encode("utf-8", "replace")))
+        self.watch.truncated(sum(one.truncated for one in outcomes))
+        return [found[question] for question in questions]
+
+    def _check(self, how: How, read: bool) -> None:
+        if how.mode in ("bm25", "hybrid") and not self.engine.has_words:
+            raise Refused(
+                422,
+                "no_words",
+                f"This collection cannot be searched by words (mode {how.mode!r}); use 'dense' or "
+                "'auto'.",
+            )
+        if read:
+            self.check_reader()
+
+    def check_reader(self) -> None:
+        """Refuses where there is no reader.
+
+        Raises:
+            Refused: 404.
+        """
+        if not self.answers:
+            raise Refused(404, "no_reader", "This server has no reader: it searches only.")
+
+    async def embed(self, texts: Sequence[str], tower: Tower, deadline: float) -> list[Embedded]:
+        """The vector of each text; raises as ``find``."""
+        if tower == "passage" and self.engine.passages is None:
+            raise Refused(
+                404, "no_passage_encoder", "This server makes vectors of questions only (query)."
+            )
+        outcomes: list[Embedded] = await self._done([Embed(one, tower) for one in texts], deadline)
+        self.watch.truncated(sum(one.truncated for one in outcomes))
+        return outcomes
+
+    async def judge(
+        self, question: str, texts: Sequence[tuple[str, str]], deadline: float
+    ) -> list[float]:
+        """The relevance logit of each (title, text) to a question; raises as ``find``."""
+        self.check_reader()
+        tasks = [Judge(question, text, title) for title, text in texts]
+        return await self._done(tasks, deadline)
+
+    async def _done(self, tasks: Sequence[Task], deadline: float) -> list[Any]:
+        sizes = [self.engine.size(task) for task in tasks]
+        self.door.enter(len(tasks), sum(sizes))
+        futures = self._batcher.submit(tasks, sizes, deadline)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                # One is by far the usual case, and waits for less.
+                return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
+        except (TimeoutError, TooLate):
+            raise Refused(
+                504,
+                "deadline",
+                f"Not done within {self.settings.deadline:g} s; send less at once, or try later.",
+            ) from None
+        except DPRError as error:
+            # Its message may hold paths: the log has it.
+            logger.exception("work failed: %s", error)
+            raise Refused(
+                503, "collection", "The collection cannot be read as it should.", retry_after=5
+            ) from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _worked(self, done: Round) -> None:
+        self.door.worked(done.tokens, done.seconds)
+        self.watch.round(done)
+
+    def _renewed(self, version: int) -> None:
+        self.watch.reloaded()
+        logger.info("version %d is asked from now on", version)

@@ -1,0 +1,109 @@
+"""What the service tells of itself: Prometheus metrics, and log lines as JSON.
+
+Takes counts and times; gives text. No question and no passage is in any label or line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from dpr.serve.batching import Round
+
+access = logging.getLogger("dpr.serve.access")
+
+# OpenTelemetry's, for http.server.request.duration.
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_TOKENS = (16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536)
+
+
+class Watch:
+    """The metrics of one application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        made: dict[str, Any] = {"registry": self.registry}
+        self._requests = Histogram(
+            "http_server_request_duration_seconds",
+            "Time from a request's head to the end of its answer.",
+            ("method", "route", "status"),
+            buckets=_SECONDS,
+            **made,
+        )
+        self._refusals = Counter("dpr_refusals", "Requests refused, by reason.", ("code",), **made)
+        self._waits = Histogram(
+            "dpr_queue_wait_seconds", "Time of a task in the queue.", buckets=_SECONDS, **made
+        )
+        self._rounds = Histogram(
+            "dpr_round_seconds", "Time of a round of work.", buckets=_SECONDS, **made
+        )
+        self._items = Histogram("dpr_round_items", "Tasks of a round.", buckets=_COUNTS, **made)
+        self._tokens = Histogram(
+            "dpr_round_tokens", "Tokens reserved for a round.", buckets=_TOKENS, **made
+        )
+        self._cached = Counter(
+            "dpr_cache_lookups", "Questions looked up in the cache.", ("found",), **made
+        )
+        self._truncated = Counter("dpr_truncated", "Texts longer than the model reads.", **made)
+        self._reloads = Counter("dpr_reloads", "Newer versions put in place.", **made)
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A figure that is asked for when the metrics are."""
+        Gauge(name, text, registry=self.registry).set_function(value)
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus's format."""
+        return generate_latest(self.registry)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._requests.labels(method, route, str(status)).observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """A request was refused."""
+        self._refusals.labels(code).inc()
+
+    def round(self, done: Round) -> None:
+        """A round was worked on."""
+        self._rounds.observe(done.seconds)
+        self._items.observe(done.items)
+        self._tokens.observe(done.tokens)
+        for wait in done.waits:
+            self._waits.observe(wait)
+
+    def cached(self, found: int, missing: int) -> None:
+        """Questions were looked up."""
+        self._cached.labels("yes").inc(found)
+        self._cached.labels("no").inc(missing)
+
+    def truncated(self, count: int) -> None:
+        """Texts lost their ends."""
+        if count:
+            self._truncated.inc(count)
+
+    def reloaded(self) -> None:
+        """A newer version is asked from now on."""
+        self._reloads.inc()
+
+
+class JsonLines(logging.Formatter):
+    """A log record as one JSON object; what stands in ``extra={"facts": ...}`` becomes its keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)

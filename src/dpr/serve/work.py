@@ -1,0 +1,76 @@
+"""What the service does for requests, piece by piece: frozen records that pass between its modules.
+
+Knows nothing of how any of it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr.filters import Filters
+from dpr.search.settings import Mode
+
+Tower = Literal["query", "passage"]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to search for a question; see ``Pipeline.search``."""
+
+    k: int = 10
+    mode: Mode = "auto"
+    where: Filters = field(default_factory=Filters)
+    per_document: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A question to search for and, where ``read``, to answer from what was found."""
+
+    question: str
+    how: How
+    read: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of it: JSON as ``SearchResult`` or ``AnswerResult`` say, and the version asked."""
+
+    body: bytes
+    version: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """A text to make a vector of, as a question or as a passage."""
+
+    text: str
+    tower: Tower
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vector (dim,), how many tokens it was made of, and whether there were more."""
+
+    vector: npt.NDArray[np.float32]
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A text whose relevance to a question the reader is to tell."""
+
+    question: str
+    text: str
+    title: str = ""
+
+
+Task = Find | Embed | Judge
+Outcome = Found | Embedded | float
+"""Of a ``Judge``, the reader's relevance logit."""

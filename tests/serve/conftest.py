@@ -1,0 +1,95 @@
+"""A collection of a tiny model with random weights, the service over it, and clients."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from dpr.encoding import ContextEncoder
+from dpr.pipeline import Pipeline, index
+from dpr.reading import ReadingSettings
+from dpr.records import Document
+from dpr.serve.app import create_app
+from dpr.serve.engine import Engine
+from dpr.serve.keys import Keys
+from dpr.serve.settings import ServeSettings
+
+DOCUMENTS = [
+    Document(
+        f"d{n}",
+        f"The king of city {n} lives in castle {n}. " * (n + 1),
+        f"Tale {n}",
+        f"s{n}",
+        metadata={"year": 1990 + n},
+    )
+    for n in range(8)
+]
+READING = ReadingSettings(no_answer_below=0.0)
+USUAL = ServeSettings(reload_seconds=0.05)
+
+Client = Callable[..., AbstractContextManager[TestClient]]
+
+
+@pytest.fixture(scope="session")
+def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection; not to be changed."""
+    folder = tmp_path_factory.mktemp("served") / "tales"
+    index(DOCUMENTS, folder, model=str(tiny_model), split="words:10")
+    return folder
+
+
+@pytest.fixture
+def changing(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return shutil.copytree(made, tmp_path / "tales")
+
+
+def open_engine(folder: Path, model: Path, **options: Any) -> Engine:
+    """Models and collection."""
+    pipeline = Pipeline.open(folder, settings=READING, **options)
+    return Engine(pipeline, ContextEncoder.from_pretrained(model / "encoder"), "tiny")
+
+
+@pytest.fixture(scope="session")
+def engine(made: Path, tiny_model: Path) -> Iterator[Engine]:
+    """What answers where a test does not bring its own; it is never changed."""
+    engine = open_engine(made, tiny_model)
+    yield engine
+    engine.pipeline.close()
+
+
+@contextmanager
+def started(
+    engine: Engine, keys: Keys | None = None, *, local_only: bool = False, **limits: Any
+) -> Iterator[TestClient]:
+    """A client of a service that is ready."""
+    app = create_app(engine, replace(USUAL, **limits), keys, local_only=local_only)
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        while client.get("/ready").status_code == 503:
+            pass
+        yield client
+
+
+@pytest.fixture
+def serve(engine: Engine) -> Iterator[Callable[..., TestClient]]:
+    """Starts services, each ended with the test."""
+    with ExitStack() as stack:
+
+        def start(own: Engine = engine, keys: Keys | None = None, **options: Any) -> TestClient:
+            return stack.enter_context(started(own, keys, **options))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def client(engine: Engine) -> Iterator[TestClient]:
+    """Of a service with usual settings and no keys."""
+    with started(engine) as one:
+        yield one

@@ -1,0 +1,197 @@
+"""Under load: refused at once when full, 504 when late, cached by version, finished when ending."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from dpr.errors import CorruptionError
+from dpr.serve.engine import Engine
+from dpr.serve.service import Service
+from dpr.serve.work import Task
+
+
+class Gated(Engine):
+    """Does nothing until a test lets it; remembers what it was given."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.gate, self.rounds = threading.Event(), list[list[Task]]()
+        self.gate.set()
+        super().__init__(engine.pipeline, engine.passages, engine.model_id)
+
+    def run(self, tasks: Any) -> Any:
+        self.rounds.append(list(tasks))
+        assert self.gate.wait(30)
+        return super().run(tasks)
+
+
+@pytest.fixture
+def gated(engine: Engine) -> Iterator[Gated]:
+    one = Gated(engine)
+    yield one
+    one.gate.set()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as one:
+        yield one
+
+
+def search(client: TestClient, question: str, **more: Any) -> Any:
+    return client.post("/v1/search", json={"question": question, **more})
+
+
+def until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def state(client: TestClient) -> Service:
+    service = client.app.state.service  # type: ignore[attr-defined]
+    assert isinstance(service, Service)
+    return service
+
+
+def test_questions_of_different_requests_are_done_together(
+    serve: Any, gated: Gated, pool: ThreadPoolExecutor
+) -> None:
+    client = serve(gated)
+    gated.rounds.clear()
+    gated.gate.clear()
+    first = pool.submit(search, client, "who")
+    until(lambda: len(gated.rounds) == 1)
+    rest = [pool.submit(search, client, f"who is king {n}", k=n + 1) for n in range(6)]
+    until(lambda: state(client).door.items == 7)
+    gated.gate.set()
+    assert first.result().status_code == 200
+    counts = [len(one.result().json()["results"][0]["hits"]) for one in rest]
+    assert counts == [1, 2, 3, 4, 5, 6]  # each with its own settings
+    assert [len(one) for one in gated.rounds] == [1, 6]
+
+
+def test_who_comes_when_there_is_no_room_is_refused_at_once(
+    serve: Any, gated: Gated, pool: ThreadPoolExecutor
+) -> None:
+    client = serve(gated, waiting_items=3)
+    gated.gate.clear()
+    inside = [pool.submit(search, client, f"who {n}") for n in range(3)]
+    until(lambda: state(client).door.items == 3)
+    given = search(client, "who else")
+    assert given.status_code == 429
+    assert given.json()["code"] == "queue_full_items"
+    assert int(given.headers["retry-after"]) >= 1
+    assert client.get("/ready").status_code == 200  # full is not unready
+    gated.gate.set()
+    assert [one.result().status_code for one in inside] == [200] * 3
+    assert search(client, "who else").status_code == 200
+    assert state(client).door.items == state(client).door.tokens == state(client).door.bytes == 0
+
+
+def test_more_questions_than_there_is_ever_room_for(serve: Any) -> None:
+    given = serve(waiting_items=3).post("/v1/search", json={"question": list("abcd")})
+    assert (given.status_code, given.json()["code"]) == (413, "too_much_work")
+    assert "retry-after" not in given.headers
+
+
+def test_what_is_late_is_answered_with_504_and_not_done(
+    serve: Any, gated: Gated, pool: ThreadPoolExecutor
+) -> None:
+    client = serve(gated, deadline=0.3)
+    gated.rounds.clear()
+    gated.gate.clear()
+    first: Future[Any] = pool.submit(search, client, "who")
+    until(lambda: len(gated.rounds) == 1)
+    second = pool.submit(search, client, "who else")
+    for one in (first, second):
+        assert one.result(5).status_code == 504
+        assert one.result().json()["code"] == "deadline"
+    assert state(client).door.items == 2  # the work itself has not left yet
+    gated.gate.set()
+    until(lambda: state(client).door.items == 0)
+    assert len(gated.rounds) == 1  # the second was never begun
+
+
+def test_the_same_again_is_answered_from_the_cache_and_other_settings_are_not(
+    serve: Any, gated: Gated
+) -> None:
+    client = serve(gated)
+    gated.rounds.clear()
+    first = search(client, "who lives in castle 3")
+    assert search(client, "who lives in castle 3").content == first.content
+    assert len(gated.rounds) == 1
+    search(client, "who lives in castle 3", k=3)
+    search(client, "who lives in castle 3", mode="dense")
+    search(client, "who lives in castle 3", where={"year": 1993})
+    client.post("/v1/answer", json={"question": "who lives in castle 3"})
+    assert len(gated.rounds) == 5
+    metrics = client.get("/metrics").text
+    assert 'dpr_cache_lookups_total{found="yes"} 1.0' in metrics
+    assert 'dpr_cache_lookups_total{found="no"} 5.0' in metrics
+
+
+def test_without_a_cache_all_is_done_again(serve: Any, gated: Gated) -> None:
+    client = serve(gated, cache_bytes=0)
+    gated.rounds.clear()
+    for _ in range(2):
+        search(client, "who")
+    assert len(gated.rounds) == 2
+
+
+def test_errors_of_the_collection_tell_clients_nothing_of_the_server(
+    serve: Any, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(gated)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise CorruptionError("/secret/place: was altered")
+
+    monkeypatch.setattr(type(gated.opened.searcher), "search", broken)
+    given = search(client, "who")
+    assert given.status_code == 503
+    assert "secret" not in given.text
+    monkeypatch.setattr("dpr.serve.engine.Finding.run", lambda *_: 1 / 0)
+    given = search(client, "who else")
+    assert (given.status_code, given.json()["code"]) == (500, "fault")
+    monkeypatch.undo()
+    assert search(client, "who now").status_code == 200  # and goes on
+
+
+def test_ending_admits_nothing_more_and_finishes_what_was_admitted(
+    serve: Any, gated: Gated, pool: ThreadPoolExecutor
+) -> None:
+    client = serve(gated)
+    gated.gate.clear()
+    admitted = pool.submit(search, client, "who")
+    until(lambda: state(client).door.items == 1)
+    state(client).drain()
+    assert client.get("/live").status_code == 200
+    for given in (client.get("/ready"), client.get("/health"), search(client, "who else")):
+        assert given.status_code == 503
+        assert int(given.headers["retry-after"]) >= 1
+    gated.gate.set()
+    assert admitted.result().status_code == 200
+
+
+def test_not_ready_before_all_is_warm(engine: Engine) -> None:
+    from tests.serve.conftest import USUAL
+
+    from dpr.serve.app import create_app
+
+    gated = Gated(engine)
+    gated.gate.clear()
+    with TestClient(create_app(gated, USUAL), base_url="http://127.0.0.1") as client:
+        assert client.get("/live").status_code == 200
+        assert client.get("/ready").status_code == 503
+        assert search(client, "who").json()["code"] == "starting"
+        gated.gate.set()
+        until(lambda: client.get("/ready").status_code == 200)
+        assert search(client, "who").status_code == 200
