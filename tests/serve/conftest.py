@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from dpr.encoding import ContextEncoder
-from dpr.pipeline import Pipeline, index
+from dpr.pipeline import index
 from dpr.reading import ReadingSettings
 from dpr.records import Document
 from dpr.serve.app import create_app
@@ -53,8 +52,7 @@ def changing(made: Path, tmp_path: Path) -> Path:
 
 def open_engine(folder: Path, model: Path, **options: Any) -> Engine:
     """Models and collection."""
-    pipeline = Pipeline.open(folder, settings=READING, **options)
-    return Engine(pipeline, ContextEncoder.from_pretrained(model / "encoder"), "tiny")
+    return Engine.open(folder, model=model, settings=READING, **options)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ class Gated(Engine):
     def __init__(self, engine: Engine) -> None:
         self.gate, self.rounds = threading.Event(), list[list[Task]]()
         self.gate.set()
-        super().__init__(engine.pipeline, engine.passages, engine.model_id)
+        super().__init__(engine.pipeline, engine.passages, engine.model_id, engine.model)
 
     def run(self, tasks: Any) -> Any:
         self.rounds.append(list(tasks))

@@ -17,11 +17,12 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from dpr import __version__
+from dpr.serve.changing import Changer
 from dpr.serve.engine import Engine
 from dpr.serve.guard import COOKIE, OPEN, Guard
 from dpr.serve.keys import Keys
 from dpr.serve.problems import SHAPES, Place, Refused, rendered
-from dpr.serve.routes import asking, state
+from dpr.serve.routes import asking, documents, openai, rerankers, signin, state
 from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import Watch
@@ -57,13 +58,17 @@ def create_app(
         lifespan=_lifespan(service),
     )
     app.state.service = service
-    for module in (asking, state):
+    for module in (asking, openai, rerankers, state):
         app.include_router(module.routes(service))
+    keys = keys or Keys()
+    changer = Changer(str(engine.pipeline.collection.path), engine.model, service.follower)
+    app.include_router(documents.routes(changer))
+    app.include_router(signin.routes(keys))
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(Exception, _fault)
-    app.add_middleware(Guard, service=service, keys=keys or Keys(), local_only=local_only)
+    app.add_middleware(Guard, service=service, keys=keys, local_only=local_only)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

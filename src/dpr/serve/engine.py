@@ -6,17 +6,22 @@ uses all cores for what it does. Knows nothing of requests, queues or HTTP.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import CollectionError
 from dpr.pipeline.asking import Opened, Pipeline
+from dpr.pipeline.models import Model, made_with, model_names, shown_name
 from dpr.search.parts import words_settings
 from dpr.serve.finding import Finding, apart
 from dpr.serve.work import Embed, Embedded, Find, Judge, Outcome, Task
 
+logger = logging.getLogger(__name__)
 _SPECIAL = 3  # tokens around question, title and text
 _BYTES = 2  # a token has at least so many, in all but strings of signs
 
@@ -29,12 +34,40 @@ class Engine:
         model_id: what the model is called in answers.
 
     Attributes:
+        model: where the models are, if not where the collection says.
         opened: the version. It is replaced as a whole, and a round keeps what it began with.
     """
 
-    def __init__(self, pipeline: Pipeline, passages: ContextEncoder | None, model_id: str) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        passages: ContextEncoder | None,
+        model_id: str,
+        model: Model | None = None,
+    ) -> None:
         self.pipeline, self.passages, self.model_id = pipeline, passages, model_id
+        self.model = model
         self.opened: Opened = pipeline.newest
+
+    @classmethod
+    def open(
+        cls, folder: str | os.PathLike[str], *, model: Model | None = None, **options: Any
+    ) -> Engine:
+        """Opens a collection with its models.
+
+        Args:
+            model, options: as ``Pipeline.open`` takes them; raises as it does.
+        """
+        pipeline = Pipeline.open(folder, model=model, **options)
+        names = made_with(os.fspath(folder)) if model is None else model_names(model)
+        passages = ContextEncoder.from_pretrained(names.context) if names.context else None
+        expected = pipeline.collection.manifest.encoder_fingerprint
+        if passages is not None and passages.fingerprint != expected:
+            logger.warning("the model's encoder of passages is not the collection's: left out")
+            passages = None
+        # The name alone would be the same for what was trained anew in the same place.
+        shown = f"{shown_name(names)}@{pipeline.encoder.fingerprint[:12]}"
+        return cls(pipeline, passages, shown, model)
 
     @property
     def version(self) -> int:

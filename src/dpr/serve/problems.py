@@ -30,7 +30,7 @@ MEANINGS: Mapping[int, str] = {
     403: "The key does not allow this.",
     404: "There is no such thing.",
     408: "The body did not arrive in time.",
-    409: "Another change is being made.",
+    409: "The id is taken, or another change is being made.",
     413: "The body, or the work in it, is more than is ever allowed.",
     422: "The body is JSON, but not as the schema says.",
     429: "Too much is waiting; try again after the seconds in Retry-After.",

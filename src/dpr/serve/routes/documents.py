@@ -1,0 +1,72 @@
+"""``/v1/documents``: documents come and go. For keys that may change documents, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from dpr.records import Document
+from dpr.serve.changing import Changer
+from dpr.serve.problems import documented
+
+MOST_DOCUMENTS = 256
+LONGEST_ID = 512
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=r"^\S(.*\S)?$")]
+Fact = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
+
+
+class DocumentIn(BaseModel):
+    """A document to be found from now on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    id: Id
+    text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+    title: Annotated[str, StringConstraints(max_length=1024)] = ""
+    metadata: dict[Annotated[str, StringConstraints(min_length=1)], Fact | list[Fact] | None] = (
+        Field({}, max_length=64, description="What searches can be narrowed by.")
+    )
+
+
+class DocumentsRequest(BaseModel):
+    """Documents; those with ids of documents that were sent before take their places."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    documents: Annotated[list[DocumentIn], Field(min_length=1, max_length=MOST_DOCUMENTS)]
+    replace: bool = Field(False, description="Take the places of other sources' documents too.")
+
+
+class Changed(BaseModel):
+    """What the change did."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(description="Of the collection; it is asked from now on.")
+    added: int = Field(description="Passages.")
+    removed: int
+
+
+def routes(changer: Changer) -> APIRouter:
+    """Both operations."""
+    router = APIRouter(tags=["Documents"])
+    refusals = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
+
+    @router.post("/v1/documents", response_model=Changed, responses=refusals)
+    async def add(body: DocumentsRequest) -> dict[str, Any]:
+        """Add documents. Answered when they can be found."""
+        documents = [
+            Document(one.id, one.text, one.title, metadata=one.metadata) for one in body.documents
+        ]
+        return asdict(await changer.add(documents, replace=body.replace))
+
+    @router.delete("/v1/documents/{document:path}", response_model=Changed, responses=refusals)
+    async def remove(document: Annotated[str, Path(max_length=LONGEST_ID)]) -> dict[str, Any]:
+        """Remove a document. Answered when it can no longer be found."""
+        return asdict(await changer.remove(document))
+
+    return router

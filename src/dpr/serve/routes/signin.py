@@ -1,0 +1,111 @@
+"""``/signin`` and ``/signout``: a key typed into a form becomes a cookie that scripts cannot read.
+
+The cookie holds a session and not the key; see ``dpr.serve.keys``. Works without script.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from dpr.serve.guard import COOKIE
+from dpr.serve.keys import SESSION_SECONDS, Keys
+from dpr.serve.problems import documented
+
+_MOST_FIELDS = 8
+_FORM = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Sign in</title>
+<main>
+<h1>Sign in</h1>
+{notice}<form method="post">
+<label>Key <input name="key" type="password" autocomplete="current-password" required></label>
+<button>Sign in</button>
+</form>
+</main>
+</html>
+"""
+_WRONG = '<p role="alert">This key is not known.</p>\n'
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+_AGAIN: dict[str, Any] = {"description": "The form again.", "content": {"text/html": {}}}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"key": {"type": "string"}},
+                    "required": ["key"],
+                }
+            }
+        },
+    }
+}
+
+
+def routes(keys: Keys) -> APIRouter:
+    """Three operations."""
+    router = APIRouter(tags=["Signing in"], default_response_class=HTMLResponse)
+    refusals = documented(403, 408, 413, 429)
+
+    @router.get("/signin")
+    async def form() -> Response:
+        """The form."""
+        return _page()
+
+    @router.post(
+        "/signin",
+        status_code=303,
+        responses={**refusals, 401: _AGAIN},
+        openapi_extra=_BODY,
+    )
+    async def sign_in(request: Request) -> Response:
+        """Begins a session, which a cookie holds, and goes to the page."""
+        try:
+            fields = parse_qs((await request.body()).decode(), max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            fields = {}
+        session = keys.session(fields.get("key", [""])[0].strip()) if keys else ""
+        if session is None:
+            return _page(_WRONG, 401)
+        response = _to_page(request)
+        if session:
+            response.set_cookie(
+                COOKIE,
+                session,
+                max_age=SESSION_SECONDS,
+                httponly=True,
+                samesite="lax",
+                secure=request.url.scheme == "https",
+            )
+        return response
+
+    @router.post("/signout", status_code=303, responses=refusals | documented(401))
+    async def sign_out(request: Request) -> Response:
+        """Ends the session of this browser."""
+        response = RedirectResponse("/signin", 303)
+        response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+        return response
+
+    return router
+
+
+def _page(notice: str = "", status: int = 200) -> Response:
+    return HTMLResponse(_FORM.format(notice=notice), status, _HEADERS)
+
+
+def _to_page(request: Request) -> RedirectResponse:
+    """To the page of this server and nowhere else, with the question that was asked before."""
+    question = request.query_params.get("q", "")
+    return RedirectResponse("/?" + urlencode({"q": question}) if question else "/", 303)
