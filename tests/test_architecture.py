@@ -71,6 +71,7 @@ WITHOUT_TORCH: dict[str, set[str]] = {
     "collection": {"numpy", "pyarrow"},
     "evaluation": {"numpy"},
     "fusion": {"numpy"},
+    "serve.settings": set(),
 }
 
 # The packages of pyproject.toml, under the names they are imported by.
@@ -98,8 +99,8 @@ EXTRAS = {
     "sentence_transformers",
 }
 
-# A room that is there for an extra alone, and its packages: they are imported as it is. Whoever needs
-# the room imports it in a function.
+# A room that is there for an extra alone, and its packages: they are imported as it is. Whoever
+# needs the room imports it in a function, but for its modules that need no package.
 WHOLE_ROOMS = {
     "serve": {
         "fastapi",
@@ -298,7 +299,8 @@ def undeclared_packages(modules: list[Module]) -> list[str]:
     for module in modules:
         for target, line, when in module.imports:
             package, room = outside(target), (own(target) or "").partition(".")[0]
-            if when == "import" and room in WHOLE_ROOMS and module.room != room:
+            light = _allowed(own(target) or "") is not None
+            if when == "import" and room in WHOLE_ROOMS and module.room != room and not light:
                 findings.append(module.at(line, f"imports {room} outside a function"))
             if package is None or when == "typing" or package in WHOLE_ROOMS.get(module.room, ()):
                 continue

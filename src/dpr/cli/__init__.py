@@ -31,6 +31,7 @@ from dpr.cli.repair import repair
 from dpr.cli.report import report
 from dpr.cli.running import Commands
 from dpr.cli.search import search
+from dpr.cli.serve import serve
 from dpr.cli.sync import sync
 from dpr.cli.train import train
 from dpr.cli.tune import tune
@@ -76,6 +77,7 @@ def main_options(
 app.command(rich_help_panel="Documents and questions")(index)
 app.command(rich_help_panel="Documents and questions")(ask)
 app.command(rich_help_panel="Documents and questions")(search)
+app.command(rich_help_panel="Documents and questions")(serve)
 app.command(rich_help_panel="Documents and questions")(demo)
 app.command(rich_help_panel="What a collection holds")(sync)
 app.command(rich_help_panel="What a collection holds")(add)

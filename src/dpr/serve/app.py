@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -77,7 +78,7 @@ def _lifespan(service: Service) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(service.start())
-        starting.add_done_callback(_started)
+        starting.add_done_callback(partial(_started, service))
         yield
         if not starting.done():
             starting.cancel()
@@ -86,8 +87,9 @@ def _lifespan(service: Service) -> Any:
     return lifespan
 
 
-def _started(task: asyncio.Task[None]) -> None:
+def _started(service: Service, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
+        service.failure = error
         logger.critical("the service cannot begin", exc_info=error)
 
 

@@ -36,12 +36,14 @@ class Service:
 
     Attributes:
         stage: only ``ready`` admits work.
+        failure: why the service could not begin; None where it did, or still may.
     """
 
     def __init__(self, engine: Engine, settings: ServeSettings, watch: Watch) -> None:
         self.engine, self.settings, self.watch = engine, settings, watch
         self.door = Door(settings)
         self.stage: Stage = "starting"
+        self.failure: BaseException | None = None
         self._cache = Cache(settings.cache_bytes)
         self._batcher: Batcher[Task] = Batcher(
             engine.run, settings.round_tokens, self.door.leave, self._worked

@@ -16,7 +16,7 @@ class ServeSettings:
     """Limits of the service. Times are in seconds.
 
     Attributes:
-        deadline: from a request's first byte of body until it is answered, or refused with 504.
+        deadline: from the end of a request's head until it is answered, or refused with 504.
         head_seconds: in which a request's head has to arrive.
         body_seconds: in which its body has to arrive.
         write_seconds: that a client may leave an answer unread.

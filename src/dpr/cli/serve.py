@@ -1,0 +1,122 @@
+"""``dpr serve``: a collection, asked over HTTP.
+
+Takes what a person typed; opens collection, models and address, and serves until it is told to end.
+Knows nothing of how requests are answered.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpr.cli import terminal
+from dpr.cli.options import CollectionFolder, Model, ReaderPlace, with_settings
+from dpr.errors import MissingExtraError, SettingsError
+from dpr.serve.settings import ServeSettings
+
+KeysFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="FILE",
+        help="Keys for asking, one a line, or sha256:DIGEST of them. Also from DPR_SERVE_KEYS, "
+        "with commas between.",
+    ),
+]
+ChangeKeysFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--change-keys",
+        metavar="FILE",
+        help="Keys for changing documents, which without any cannot be changed here. Also from "
+        "DPR_SERVE_CHANGE_KEYS.",
+    ),
+]
+Host = Annotated[
+    str, typer.Option(help="Address to listen on. Others than this machine's own need keys.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+SearchOnly = Annotated[bool, typer.Option("--search-only", help="Load no reader; answer nothing.")]
+WithoutKeys = Annotated[
+    bool,
+    typer.Option("--without-keys", help="Let everybody who reaches --host ask, without any key."),
+]
+
+
+@with_settings
+def serve(
+    collection: CollectionFolder,
+    limits: ServeSettings,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    keys: KeysFile = None,
+    change_keys: ChangeKeysFile = None,
+    without_keys: WithoutKeys = False,
+    search_only: SearchOnly = False,
+    model: Model = None,
+    reader: ReaderPlace = None,
+) -> None:
+    """Answer questions over HTTP.
+
+    POST /v1/search and /v1/answer; OpenAI's, text-embeddings-inference's and Cohere's routes; the
+    whole API at /openapi.json. Newer versions of the collection are asked as they come. SIGTERM
+    ends the server when what was admitted is done. Logs are JSON lines on stderr. It needs the
+    extra [bold]serve[/].
+
+    [bold]Examples[/]
+
+      dpr serve docs.dpr
+
+      curl 127.0.0.1:8000/v1/answer -H 'content-type: application/json' -d '{"question": "Who?"}'
+
+      dpr serve docs.dpr --host 0.0.0.0 --keys keys.txt
+    """
+    try:
+        from dpr.serve.app import create_app
+        from dpr.serve.engine import Engine
+        from dpr.serve.keys import Keys
+        from dpr.serve.running import listening
+        from dpr.serve.running import serve as run
+    except ImportError as error:
+        raise MissingExtraError(error.name or "fastapi", "serve", "serving over HTTP") from error
+
+    known = Keys.read(keys, change_keys)
+    local = is_local(host)
+    if not local and not known and not without_keys:
+        raise SettingsError(
+            f"--host {host} can be reached from other machines, and there are no keys: everybody "
+            "there could ask. Give --keys FILE, or say --without-keys if that is what you want"
+        )
+    bound = listening(host, port)
+    with bound:
+        engine = Engine.open(collection, model=model, reader=reader, read=not search_only)
+        app = create_app(engine, limits, known, local_only=local and not known)
+        _log_lines()
+        address = bound.getsockname()
+        name = f"[{address[0]}]" if ":" in address[0] else address[0]
+        terminal.line(f"http://{name}:{address[1]}: {collection}, version {engine.version}")
+        run(app, bound)
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _log_lines() -> None:
+    from dpr.serve.watching import JsonLines
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name, level in (("dpr.serve", logging.INFO), ("uvicorn", logging.ERROR)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)

@@ -1,0 +1,227 @@
+"""The service on a socket: uvicorn, with limits of time and size for slow and endless clients.
+
+Takes an application and an address; serves until it is told to end, then finishes what was
+admitted. Why uvicorn, and what is added to it: docs/decisions/0017.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+import socket
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from dpr.errors import SettingsError
+from dpr.serve.problems import Refused, rendered
+from dpr.serve.service import Service
+from dpr.serve.settings import ServeSettings
+
+_REST_SECONDS = 2.0  # for the rest of a body that nobody reads any more
+_REST_BYTES = 1_000_000
+_BACKLOG = 2048
+
+
+class Timed(HttpToolsProtocol):
+    """uvicorn's connection, which may take as long as the settings say, in each of its phases.
+
+    uvicorn limits none of these: the wait for a first request, the time and size of a head, a body
+    that goes on after it was answered, an answer that is not taken. The body before the answer is
+    the guard's.
+    """
+
+    limits: ServeSettings  # of the subclass that ``serve`` makes
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._unread = False  # part of a body is still to come
+        self._head = self._fields = self._rest = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._within(self.limits.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._within(None)
+        if self._writing is not None:
+            self._writing.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_head and self._idle:
+            # Counted from the first byte, whether or not it begins a request: blank lines do not.
+            self._begin_head()
+        if self._answered_early:
+            self._rest += len(data)
+            if self._rest > _REST_BYTES:
+                self.transport.abort()
+                return
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head += len(data)  # of a head that has not ended yet
+            if self._head > self.limits.head_bytes:
+                self._refuse_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._fields += len(name) + len(value)
+        if self._fields > self.limits.head_bytes:
+            raise ValueError("more fields than a head may have")  # the parser ends with it
+
+    def send_400_response(self, msg: str) -> None:
+        if self._fields > self.limits.head_bytes:
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if not self._in_head:  # sent before the one before it was answered
+            self._begin_head()
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._unread = False, True
+        self._within(None)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if self._answered_early:
+            self._within(None)
+        self._unread = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._answered_early and not self.transport.is_closing():
+            # Closed at once, the answer might be lost to who still sends; not closed, the rest of
+            # the body would go on for ever.
+            self._rest = 0
+            self._within(_REST_SECONDS)
+
+    @property
+    def _answered_early(self) -> bool:
+        cycle = self.cycle
+        return cycle is not None and cycle.response_complete and self._unread
+
+    @property
+    def _idle(self) -> bool:
+        cycle = self.cycle
+        return cycle is not None and cycle.response_complete and not self._unread
+
+    def _begin_head(self) -> None:
+        self._in_head, self._head, self._fields = True, 0, 0
+        self._within(self.limits.head_seconds)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._writing is None:
+            seconds = self.limits.write_seconds
+            self._writing = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def _within(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        late = self.transport.abort
+        self._timer = None if seconds is None else self.loop.call_later(seconds, late)
+
+    def _refuse_head(self) -> None:
+        detail = f"The head is longer than {self.limits.head_bytes} bytes."
+        body, headers = rendered(Refused(431, "head_too_long", detail), "", "")
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        status = "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+        length = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write((status + "".join(lines) + length).encode() + body)
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which stops admitting the moment it is told to end, and then ends well."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def on_tick(self, counter: int) -> bool:
+        return self._service.failure is not None or await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.drain()
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        # uvicorn would raise the signal once more at the end, and so the exit status would tell
+        # of a death: all was finished, and this is no death.
+        self.should_exit = True
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket bound to an address; port 0 takes a free one.
+
+    Raises:
+        SettingsError: the address cannot be had.
+    """
+    made = None
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except (OSError, OverflowError) as error:
+        if made is not None:
+            made.close()
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {error}; give another --host or --port"
+        ) from error
+    return made
+
+
+def server(app: FastAPI) -> Server:
+    """What serves an application of ``create_app`` within its limits."""
+    service: Service = app.state.service
+    limits = service.settings
+    # What uvicorn says of connections that were cut off is for nobody.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        app,
+        http=type("Connection", (Timed,), {"limits": limits}),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=limits.drain_seconds,  # type: ignore[arg-type]
+    )
+    return Server(config, service)
+
+
+def serve(app: FastAPI, bound: socket.socket) -> None:
+    """Serves on a socket until SIGTERM or SIGINT; returns when what was admitted is done.
+
+    Raises:
+        DPRError: the service could not begin.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection takes one
+    server(app).run(sockets=[bound])
+    failure: BaseException | None = app.state.service.failure
+    if failure is not None:
+        raise failure

@@ -1,0 +1,217 @@
+"""Slow, endless and unreading clients over real sockets; and an end that loses nothing."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import pytest
+from tests.serve.conftest import USUAL
+from tests.serve.test_service import Gated, until
+
+from dpr.errors import CollectionError, SettingsError
+from dpr.serve import running
+from dpr.serve.app import create_app
+from dpr.serve.engine import Engine
+from dpr.serve.service import Service
+
+QUICK: dict[str, Any] = {
+    "head_seconds": 0.3,
+    "body_seconds": 0.3,
+    "write_seconds": 0.3,
+    "keep_alive": 0.3,
+    "head_bytes": 2000,
+    "body_bytes": 50_000,
+}
+HEAD = b"POST /v1/search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+
+
+@contextmanager
+def served(engine: Engine, **limits: Any) -> Iterator[tuple[int, Service]]:
+    """The port and the service of a server in a thread."""
+    app = create_app(engine, replace(USUAL, **limits))
+    service: Service = app.state.service
+    bound = running.listening("127.0.0.1", 0)
+    port = bound.getsockname()[1]
+    server = running.server(app)
+    thread = threading.Thread(target=server.run, args=([bound],))
+    thread.start()
+    until(lambda: server.started and service.stage == "ready")
+    try:
+        yield port, service
+    finally:
+        server.handle_exit(signal.SIGTERM, None)
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def port(engine: Engine) -> Iterator[int]:
+    with served(engine, **QUICK) as (port, _):
+        yield port
+
+
+def connected(port: int) -> closing[socket.socket]:
+    made = socket.create_connection(("127.0.0.1", port), 5)
+    return closing(made)
+
+
+def closed_after(made: socket.socket, drip: bytes = b"", every: float = 0.05) -> float:
+    """Seconds until the server closed the connection, over which a byte comes now and then."""
+    began = time.monotonic()
+    made.settimeout(every)
+    for n in range(1000):
+        try:
+            if drip:
+                made.sendall(drip[n % len(drip) : n % len(drip) + 1])
+            if made.recv(65536) == b"":
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("first", "drip"),
+    [
+        (b"", b""),  # says nothing
+        (b"", b"GET / HTTP/1.1\r\nhost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        (b"", b"\r\n"),  # which begins no request
+        (b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n", b"\r\n"),
+        (b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /live HTTP/1.1\r\nhost: aaaaaaaaaaaaaa"),
+        (b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n", b""),
+        # A body that nobody waits for.
+        (b"GET /live HTTP/1.1\r\nhost: a\r\ncontent-length: 99999\r\n\r\n", b"a"),
+        (b"GET /live HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+    ],
+)
+def test_who_is_slow_is_closed(port: int, first: bytes, drip: bytes) -> None:
+    with connected(port) as made:
+        made.sendall(first)
+        assert 0.2 < closed_after(made, drip) < 3.5
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"content-length: 40000\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"],
+)
+def test_a_slow_body_gets_408_and_then_is_closed(port: int, rest: bytes) -> None:
+    with connected(port) as made:
+        made.sendall(HEAD + rest)
+        assert made.recv(65536).startswith(b"HTTP/1.1 408 ")
+        assert closed_after(made, b" ") < 3.5
+
+
+def test_a_head_without_end_is_refused(port: int) -> None:
+    for piece in (b"x: " + b"a" * 500 + b"\r\n", b"a" * 500):
+        with connected(port) as made:
+            made.sendall(b"GET /live HTTP/1.1\r\n")
+            with suppress(OSError):
+                for _ in range(8):
+                    made.sendall(piece)
+                    time.sleep(0.01)
+            assert made.recv(65536).startswith(b"HTTP/1.1 431 ")
+    with connected(port) as made:  # at once
+        made.sendall(b"GET /live HTTP/1.1\r\n" + b"x: aaaaaaaaaa\r\n" * 500 + b"\r\n")
+        assert made.recv(65536).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_body_without_end_gets_413_before_it_is_read(port: int) -> None:
+    with connected(port) as made:
+        made.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        chunk, sent = b"8000\r\n" + b" " * 0x8000 + b"\r\n", 0
+        made.settimeout(5)
+        with suppress(OSError):
+            while sent < 200_000_000:
+                made.sendall(chunk)
+                sent += len(chunk)
+        # What fits into the buffers on the way, and what is read so that the answer arrives.
+        assert sent < 20_000_000
+    with connected(port) as made:
+        made.sendall(HEAD + b"content-length: 10000000000\r\n\r\n")
+        assert made.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_answer_that_nobody_takes_holds_nothing(engine: Engine) -> None:
+    with served(engine, **QUICK) as (port, service), connected(port) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        body = (
+            b'{"question": ["' + b'","'.join(b"who is %d" % n for n in range(64)) + b'"], "k": 99}'
+        )
+        request = HEAD + b"content-length: %d\r\n\r\n" % len(body) + body
+        with suppress(OSError):
+            for _ in range(30):
+                made.sendall(request)  # and takes no answer
+                time.sleep(0.05)
+            pytest.fail("the connection was not closed")
+        until(lambda: service.door.items == 0)
+
+
+def test_requests_one_after_the_other_on_one_connection(port: int) -> None:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        for n in range(20):
+            given = client.post("/v1/search", json={"question": f"who {n}"})
+            assert given.status_code == 200
+            if n % 7 == 0:  # a refusal before the body is read does not end the connection
+                assert client.post("/v1/nothing", content=b" " * 40_000).status_code == 404
+
+
+def test_two_requests_at_once_on_one_connection(port: int) -> None:
+    with connected(port) as made:
+        made.sendall(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n" * 2)
+        got = b""
+        while got.count(b'"alive"') < 2:
+            part = made.recv(65536)
+            assert part
+            got += part
+
+
+def test_ending_finishes_what_was_admitted(engine: Engine) -> None:
+    gated = Gated(engine)
+    answers: list[int] = []
+    with served(gated) as (port, service):
+        gated.gate.clear()
+
+        def ask(n: int) -> None:
+            url = f"http://127.0.0.1:{port}/v1/search"
+            answers.append(httpx2.post(url, json={"question": f"who {n}"}).status_code)
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        until(lambda: service.door.items == 8)
+        opening = threading.Timer(0.5, gated.gate.set)
+        opening.start()  # after the server was told to end
+    for thread in threads:
+        thread.join(10)
+    assert answers == [200] * 8
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), 1)
+
+
+def test_a_service_that_cannot_begin_ends_the_server(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dpr.serve.engine.Engine.run", lambda *_: 1 / 0)
+    app = create_app(engine, USUAL)
+    with pytest.raises((CollectionError, ZeroDivisionError)):
+        running.serve(app, running.listening("127.0.0.1", 0))
+
+
+def test_an_address_that_cannot_be_had_is_named() -> None:
+    with closing(running.listening("127.0.0.1", 0)) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"127.0.0.1 port {port}"):
+            running.listening("127.0.0.1", port)
+    with pytest.raises(SettingsError, match="--host"):
+        running.listening("256.256.256.256", 0)
