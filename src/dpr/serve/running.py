@@ -63,7 +63,8 @@ class Timed(HttpToolsProtocol):
         if self._answered_early:
             self._rest += len(data)
             if self._rest > _REST_BYTES:
-                self.transport.abort()
+                # Who sends has to wait, and so may look at the answer, until the time is over.
+                self.flow.pause_reading()
                 return
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
