@@ -1,7 +1,7 @@
 """The service on a socket: uvicorn, with limits of time and size for slow and endless clients.
 
 Takes an application and an address; serves until it is told to end, then finishes what was
-admitted. Why uvicorn, and what is added to it: docs/decisions/0017.
+admitted. Why uvicorn, and what is added to it: docs/decisions/0018.
 """
 
 from __future__ import annotations
