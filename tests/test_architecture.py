@@ -105,6 +105,7 @@ WHOLE_ROOMS = {
     "serve": {
         "fastapi",
         "httptools",
+        "jinja2",
         "prometheus_client",
         "pydantic",
         "pydantic_core",

@@ -23,7 +23,7 @@ from dpr.serve.engine import Engine
 from dpr.serve.guard import COOKIE, OPEN, Guard
 from dpr.serve.keys import Keys
 from dpr.serve.problems import SHAPES, Place, Refused, rendered
-from dpr.serve.routes import asking, documents, openai, rerankers, signin, state
+from dpr.serve.routes import asking, documents, openai, page, rerankers, signin, state
 from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import Watch
@@ -65,6 +65,7 @@ def create_app(
     changer = Changer(str(engine.pipeline.collection.path), engine.model, service.follower)
     app.include_router(documents.routes(changer))
     app.include_router(signin.routes(keys))
+    app.include_router(page.routes(service, keys=bool(keys)))
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
@@ -97,7 +98,7 @@ async def _refused(request: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refused)
     arrival = request.scope["dpr"]
     arrival.code = refused.code
-    body, headers = rendered(refused, request.url.path, arrival.id)
+    body, headers = rendered(refused, request.url.path, arrival.id, request.url.query)
     return Response(body, refused.status, headers)
 
 

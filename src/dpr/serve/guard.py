@@ -20,11 +20,12 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dpr.serve.keys import Keys, Role
+from dpr.serve.page import STATIC
 from dpr.serve.problems import Refused, rendered
 from dpr.serve.service import Service
 from dpr.serve.watching import access
 
-OPEN = frozenset({"/live", "/ready", "/health", "/signin"})
+OPEN = frozenset({"/live", "/ready", "/health", "/signin", *STATIC})
 CHANGES = "/v1/documents"
 COOKIE = "dpr_session"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -34,6 +35,7 @@ _WANTED = {
     b"content-length",
     b"cookie",
     b"host",
+    b"sec-fetch-mode",
     b"sec-fetch-site",
     b"x-request-id",
 }
@@ -102,7 +104,8 @@ class Guard:
                 403, "host", "This server answers only requests to this machine by its own name."
             )
         path, method = scope["path"], scope["method"]
-        if method != "GET" and headers.get(b"sec-fetch-site") == b"cross-site":
+        linked = method == "GET" and headers.get(b"sec-fetch-mode", b"navigate") == b"navigate"
+        if not linked and headers.get(b"sec-fetch-site") == b"cross-site":
             raise Refused(403, "cross_site", "Pages of other sites may not ask here.")
         if path in OPEN and method in ("GET", "HEAD"):
             return
@@ -243,7 +246,8 @@ async def respond(refused: Refused, scope: Scope, send: Send) -> None:
     """Sends a refusal."""
     arrival: Arrival = scope["dpr"]
     arrival.code = refused.code
-    body, headers = rendered(refused, scope["path"], arrival.id)
+    query = scope["query_string"].decode("latin-1")
+    body, headers = rendered(refused, scope["path"], arrival.id, query)
     raw: list[Any] = [(name.encode(), value.encode()) for name, value in headers.items()]
     raw.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": refused.status, "headers": raw})

@@ -13,15 +13,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-Style = Literal["problem", "openai", "tei", "cohere"]
+from dpr.serve.page import HEADERS, message
 
-# Routes that other clients know, and whose errors they know too.
+Style = Literal["problem", "openai", "tei", "cohere", "page"]
+
+# Routes that other clients know, and whose errors they know too; and what people look at.
 STYLES: Mapping[str, Style] = {
     "/v1/embeddings": "openai",
     "/v1/models": "openai",
     "/embed": "tei",
     "/rerank": "tei",
     "/v1/rerank": "cohere",
+    "/": "page",
+    "/document": "page",
 }
 
 MEANINGS: Mapping[int, str] = {
@@ -128,18 +132,30 @@ SHAPES: Mapping[Style, type[BaseModel]] = {
 
 def media_type(style: Style) -> str:
     """The content type of errors in a style."""
-    return "application/problem+json" if style == "problem" else "application/json"
+    special = {"problem": "application/problem+json", "page": "text/html"}
+    return special.get(style, "application/json")
 
 
-def rendered(refused: Refused, path: str, request_id: str) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers of a refusal on a path."""
+def rendered(
+    refused: Refused, path: str, request_id: str, query: str = ""
+) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers of a refusal on a path, which was asked with this query."""
     style = STYLES.get(path, "problem")
     headers = {"content-type": media_type(style), "cache-control": "no-store", **refused.headers}
     if refused.retry_after is not None:
         headers["retry-after"] = str(refused.retry_after)
     if refused.status == 401:
         headers.setdefault("www-authenticate", "Bearer")
+    if style == "page":
+        headers |= {**HEADERS, "content-type": "text/html; charset=utf-8"}
+        return _page(refused, query).encode(), headers
     return to_json(_body(refused, style, request_id)), headers
+
+
+def _page(refused: Refused, query: str) -> str:
+    if refused.status == 401:
+        return message("Sign in", "This collection is asked with a key.", sign_in=query)
+    return message(HTTPStatus(refused.status).phrase, refused.detail, places=refused.errors)
 
 
 def _body(refused: Refused, style: Style, request_id: str) -> dict[str, Any]:
@@ -176,7 +192,9 @@ def documented(*statuses: int, style: Style = "problem") -> dict[int | str, dict
             "required": True,
         }
     }
-    schema = {"$ref": f"#/components/schemas/{SHAPES[style].__name__}"}
+    schema: dict[str, Any] = {"type": "string"}
+    if style != "page":
+        schema = {"$ref": f"#/components/schemas/{SHAPES[style].__name__}"}
     return {
         status: {
             "description": MEANINGS[status],

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from dpr.errors import SettingsError
-from dpr.filters import Filters
+from dpr.filters import Filters, parse_filters
 from dpr.serve.work import How
 
 MOST_QUESTIONS = 64
@@ -36,6 +36,15 @@ def _filters(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _condition(text: str) -> str:
+    try:
+        parse_filters([text])
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Condition = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Where = Annotated[
     dict[str, Values | Annotated[Conditions, Field(min_length=1)]],
     Field(
@@ -64,6 +73,12 @@ class Asking(BaseModel):
         "collection is searched.",
     )
     where: Where = Field({})
+    filters: list[Annotated[Condition, AfterValidator(_condition)]] = Field(
+        [],
+        max_length=32,
+        description="More conditions, each as text, as the command line takes them.",
+        examples=[["year>=1990", "lang=en|de"]],
+    )
     per_document: int | None = Field(
         None, ge=1, le=MOST_HITS, description="At most so many hits of one document."
     )
@@ -75,7 +90,9 @@ class Asking(BaseModel):
 
     def how(self, k: int) -> How:
         """How to search."""
-        return How(k, self.mode, Filters.from_mapping(self.where), self.per_document)
+        named, spelled = Filters.from_mapping(self.where), parse_filters(self.filters)
+        both = Filters((*named.filters, *spelled.filters))
+        return How(k, self.mode, both, self.per_document)
 
 
 class SearchRequest(Asking):

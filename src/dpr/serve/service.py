@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
 
-from dpr.errors import DPRError
+from dpr.errors import DPRError, InputError
+from dpr.pipeline.asking import Opened
 from dpr.serve.batching import Batcher, Round, TooLate
 from dpr.serve.cache import Cache
 from dpr.serve.door import Door
@@ -28,6 +29,7 @@ _SOON = 2  # seconds, to those who come while the service begins or ends
 _WARMING = ("who", "what is it " * 8, "where does it stand " * 40)
 _WARMING_SECONDS = 600.0
 
+T = TypeVar("T")
 Stage = Literal["starting", "ready", "draining"]
 
 
@@ -171,6 +173,24 @@ class Service:
         tasks = [Judge(question, text, title) for title, text in texts]
         return await self._done(tasks, deadline)
 
+    async def look(self, done: Callable[[Opened], T]) -> T:
+        """What a function reads from the version that is asked, in a thread of its own.
+
+        Raises:
+            Refused: there is no room; the collection cannot be read.
+            InputError: of the function, which looked for what is not there.
+        """
+        self.check_ready()
+        self.door.enter(1, 1)
+        try:
+            return await asyncio.to_thread(done, self.engine.opened)
+        except InputError:
+            raise
+        except DPRError as error:
+            raise _unreadable(error) from error
+        finally:
+            self.door.leave(1, 1)
+
     async def _done(self, tasks: Sequence[Task], deadline: float) -> list[Any]:
         sizes = [self.engine.size(task) for task in tasks]
         self.door.enter(len(tasks), sum(sizes))
@@ -186,11 +206,7 @@ class Service:
                 f"Not done within {self.settings.deadline:g} s; send less at once, or try later.",
             ) from None
         except DPRError as error:
-            # Its message may hold paths: the log has it.
-            logger.exception("work failed: %s", error)
-            raise Refused(
-                503, "collection", "The collection cannot be read as it should.", retry_after=5
-            ) from error
+            raise _unreadable(error) from error
         finally:
             for future in futures:
                 future.cancel()
@@ -202,3 +218,10 @@ class Service:
     def _renewed(self, version: int) -> None:
         self.watch.reloaded()
         logger.info("version %d is asked from now on", version)
+
+
+def _unreadable(error: DPRError) -> Refused:
+    # Its message may hold paths: the log has it.
+    logger.error("work failed: %s", error, exc_info=error)
+    detail = "The collection cannot be read as it should."
+    return Refused(503, "collection", detail, retry_after=5)

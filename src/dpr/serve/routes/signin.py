@@ -6,37 +6,17 @@ The cookie holds a session and not the key; see ``dpr.serve.keys``. Works withou
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from dpr.serve.guard import COOKIE
 from dpr.serve.keys import SESSION_SECONDS, Keys
+from dpr.serve.page import HEADERS, back, message
 from dpr.serve.problems import documented
 
 _MOST_FIELDS = 8
-_FORM = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Sign in</title>
-<main>
-<h1>Sign in</h1>
-{notice}<form method="post">
-<label>Key <input name="key" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button>
-</form>
-</main>
-</html>
-"""
-_WRONG = '<p role="alert">This key is not known.</p>\n'
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "cache-control": "no-store",
-}
 _AGAIN: dict[str, Any] = {"description": "The form again.", "content": {"text/html": {}}}
 _BODY = {
     "requestBody": {
@@ -60,9 +40,9 @@ def routes(keys: Keys) -> APIRouter:
     refusals = documented(403, 408, 413, 429)
 
     @router.get("/signin")
-    async def form() -> Response:
+    async def form(request: Request) -> Response:
         """The form."""
-        return _page()
+        return _page(request)
 
     @router.post(
         "/signin",
@@ -78,8 +58,9 @@ def routes(keys: Keys) -> APIRouter:
             fields = {}
         session = keys.session(fields.get("key", [""])[0].strip()) if keys else ""
         if session is None:
-            return _page(_WRONG, 401)
-        response = _to_page(request)
+            return _page(request, wrong=True)
+        # To a page of this server and nowhere else: where the key was asked for.
+        response = RedirectResponse(back(request.url.query), 303)
         if session:
             response.set_cookie(
                 COOKIE,
@@ -101,11 +82,11 @@ def routes(keys: Keys) -> APIRouter:
     return router
 
 
-def _page(notice: str = "", status: int = 200) -> Response:
-    return HTMLResponse(_FORM.format(notice=notice), status, _HEADERS)
-
-
-def _to_page(request: Request) -> RedirectResponse:
-    """To the page of this server and nowhere else, with the question that was asked before."""
-    question = request.query_params.get("q", "")
-    return RedirectResponse("/?" + urlencode({"q": question}) if question else "/", 303)
+def _page(request: Request, wrong: bool = False) -> Response:
+    text = message(
+        "Sign in",
+        "This key is not known." if wrong else "",
+        sign_in=request.url.query,
+        wrong=wrong,
+    )
+    return HTMLResponse(text, 401 if wrong else 200, dict(HEADERS))
