@@ -91,3 +91,42 @@ def client(engine: Engine) -> Iterator[TestClient]:
     """Of a service with usual settings and no keys."""
     with started(engine) as one:
         yield one
+
+
+# What is hard to show: characters of two UTF-16 units, marks that combine, both directions, and
+# what would run if it were HTML.
+ODD = [
+    Document("emoji", "👩🏽‍🚀🌲 The king 👑 of castle 1 😀 lives in the forest 🌲🌲.", "🎄 Snow"),
+    Document(
+        "marks",
+        "Noe\u0308l, the queen of Ame\u0301lie\u0323, lives in cafe\u0301 castle.",
+        "Noe\u0308l",
+    ),
+    Document("arabic", "القاهرة هي عاصمة مصر 🐊 the king lives in القاهرة.", "القاهرة"),
+    Document("hebrew", "שלום 👑 the old king. ירושלים is a city of stone.", "ירושלים"),
+    Document(
+        "script",
+        "The king</p><script>window.hurt = 1</script> lives in <img src=x onerror='hurt = 2'> "
+        '&lt;b&gt; "castle" {{ 7 * 7 }} ${7 * 7} <!-- of snow',
+        "<script>window.hurt = 3</script> & 'king'",
+        '"><script>window.hurt = 4</script>',
+        metadata={"year": 2001},
+    ),
+]
+ODD_QUESTIONS = [
+    "where does the king live",
+    "who lives in the forest",
+    "what is the city",
+    "the queen of castle",
+    "king <script>window.hurt = 5</script> 'of' \"stone\" 👑",
+]
+
+
+@pytest.fixture(scope="session")
+def odd(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """What asks documents that are hard to show."""
+    folder = tmp_path_factory.mktemp("served") / "odd <i>'n' \"ends"
+    index(ODD, folder, model=str(tiny_model))
+    engine = open_engine(folder, tiny_model)
+    yield engine
+    engine.pipeline.close()

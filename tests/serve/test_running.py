@@ -20,6 +20,7 @@ from dpr.errors import CollectionError, SettingsError
 from dpr.serve import running
 from dpr.serve.app import create_app
 from dpr.serve.engine import Engine
+from dpr.serve.keys import Keys
 from dpr.serve.service import Service
 
 QUICK: dict[str, Any] = {
@@ -34,9 +35,11 @@ HEAD = b"POST /v1/search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r
 
 
 @contextmanager
-def served(engine: Engine, **limits: Any) -> Iterator[tuple[int, Service]]:
+def served(
+    engine: Engine, keys: Keys | None = None, **limits: Any
+) -> Iterator[tuple[int, Service]]:
     """The port and the service of a server in a thread."""
-    app = create_app(engine, replace(USUAL, **limits))
+    app = create_app(engine, replace(USUAL, **limits), keys)
     service: Service = app.state.service
     bound = running.listening("127.0.0.1", 0)
     port = bound.getsockname()[1]

@@ -39,10 +39,14 @@ def view(result: _Shape, collection: str, milliseconds: float) -> dict[str, Any]
     ]
     if result["truncated"]:
         facts.append("the question was longer than the model reads: its end was left out")
-    answer, sure = _answer(result, best, hits)
+    answer, sure = _answer(result, best)
+    ids = [hit["id"] for hit in result["hits"]]
+    source = hits[ids.index(best["passage_id"])] if best and best["passage_id"] in ids else None
     return {
         "answer": answer,
         "sure": sure,
+        "from": f"from {_apart(source['title'])}" if source else "",
+        "from_href": f"#{source['anchor']}" if source else "",
         "others": f"Or: {others}" if others else "",
         "found": best is not None,
         "hits": hits,
@@ -50,14 +54,10 @@ def view(result: _Shape, collection: str, milliseconds: float) -> dict[str, Any]
     }
 
 
-def _answer(result: _Shape, best: _Shape | None, hits: Sequence[_Shape]) -> tuple[str, str]:
-    """What stands large, and the line below it."""
+def _answer(result: _Shape, best: _Shape | None) -> tuple[str, str]:
+    """What stands large, and what is said below it."""
     if best is not None:
-        ids = [hit["id"] for hit in result["hits"]]
-        there = best["passage_id"] in ids
-        title = hits[ids.index(best["passage_id"])]["title"] if there else ""
-        sure = f"{_percent(best['score'])} sure"
-        return best["text"], f"{sure}, from {_apart(title)}" if there else sure
+        return best["text"], f"{_percent(best['score'])} sure"
     if "answers" in result:
         return (
             "No answer was found",
@@ -78,7 +78,7 @@ def _hit(
         link |= {"start": first["start"], "end": first["end"]}
         reader = (
             f"relevance {first['relevance']:.3f}; span {first['span_score']:.3f}; "
-            f"{_percent(first['score'])}"
+            f"{_percent(first['score'])} sure"
         )
     else:
         reader = "gives no answer from here" if "answers" in result else "not asked"

@@ -49,7 +49,9 @@ _KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 _NO_HIT = dict.fromkeys(
     ("anchor", "title", "place", "retriever", "reader", "href", "citation"), ""
 ) | {"pieces": ()}
-_BLANK: dict[str, Any] = _NO_HIT | dict.fromkeys(("answer", "sure", "others", "facts"), "")
+_BLANK: dict[str, Any] = _NO_HIT | dict.fromkeys(
+    ("answer", "sure", "from", "from_href", "others", "facts"), ""
+)
 _BLANK |= {"hits": (), "found": True}
 _ALWAYS = {"blank": _BLANK, "empty": _EMPTY, "longest": LONGEST_QUESTION, "most": MOST_READ_HITS}
 
@@ -85,7 +87,8 @@ class _Asked:
         try:
             return parse_filters([one for one in texts if one])
         except SettingsError as error:
-            raise Refused(422, "schema", str(error)) from error
+            detail = f"The filter is not understood: {error}."
+            raise Refused(422, "schema", detail) from error
 
 
 def routes(service: Service, *, keys: bool) -> APIRouter:
@@ -202,7 +205,7 @@ def _served(service: Service, keys: bool) -> dict[str, Any]:
         "answers": service.answers,
         "modes": list(modes.items()),
         "about": about,
-        "keys": keys,
+        "signs_in": keys,
     }
 
 

@@ -52,7 +52,7 @@ function hitView(hit, number, answers, result, collection) {
     pieces: pieces(hit.text, own.map((one) => ({ ...one, best: one === answers[0] }))),
     retriever: retriever(hit),
     reader: first
-      ? `relevance ${first.relevance.toFixed(3)}; span ${first.span_score.toFixed(3)}; ${percent(first.score)}`
+      ? `relevance ${first.relevance.toFixed(3)}; span ${first.span_score.toFixed(3)}; ${percent(first.score)} sure`
       : result.answers ? "gives no answer from here" : "not asked",
     href: `/document?${new URLSearchParams(link)}#passage`,
     citation: `${first ? `“${first.text}” — ` : ""}${about.filter(Boolean).join(", ")}, characters ${from}–${to}. `
@@ -74,9 +74,11 @@ export function view(result, collection, milliseconds) {
   if (result.truncated) facts.push("the question was longer than the model reads: its end was left out");
   return {
     answer: best ? best.text : result.answers ? "No answer was found" : "The nearest passages",
-    sure: best ? `${percent(best.score)} sure${from ? `, from ${apart(from.title)}` : ""}`
+    sure: best ? `${percent(best.score)} sure`
       : result.answers ? "None of the passages answers this convincingly. The nearest are below."
       : "This server only searches.",
+    from: from ? `from ${apart(from.title)}` : "",
+    from_href: from ? `#${from.anchor}` : "",
     others: answers.length > 1
       ? `Or: ${answers.slice(1).map((one) => `${apart(one.text)} (${percent(one.score)})`).join(", ")}` : "",
     found: Boolean(best),
@@ -131,12 +133,13 @@ function start() {
       return;
     }
     const root = clone("result");
-    for (const name of ["answer", "sure", "others", "facts"]) fill(root, name, shown[name]);
-    part(root, "others").hidden = !shown.others;
+    for (const name of ["answer", "sure", "from", "others", "facts"]) fill(root, name, shown[name]);
+    for (const name of ["from", "others"]) part(root, name).hidden = !shown[name];
+    part(root, "from").href = shown.from_href;
     part(root, "answer").classList.toggle("none", !shown.found);
     part(root, "hits").replaceChildren(...shown.hits.map(passage));
     show(root);
-    said.textContent = `${shown.answer}. ${shown.sure}. ${shown.facts}`;
+    said.textContent = `${shown.answer}. ${shown.sure} ${shown.from}. ${shown.facts}`;
   }
 
   function message(title, detail, ...more) {
@@ -288,7 +291,7 @@ function start() {
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
 
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+  for (const one of document.querySelectorAll("[data-copy], .keys")) one.hidden = false;
   const again = out.querySelector("[data-retry]");
   if (again) countdown(again, Number(again.dataset.retry));
 }

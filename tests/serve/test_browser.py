@@ -1,0 +1,340 @@
+"""The page in a browser: asking, going back, waiting, and nothing that a passage holds runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.serve.conftest import ODD_QUESTIONS
+from tests.serve.test_guard import ASK, KEYS
+from tests.serve.test_running import served
+from tests.serve.test_service import Gated
+
+from dpr.serve.engine import Engine
+
+pytestmark = pytest.mark.slow
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS = (320, 768, 1440)
+# What is wider than the page.
+WIDER = """() => [...document.querySelectorAll('body *')]
+    .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+    .filter(one => !one.closest('.unseen, .skip'))
+    .map(one => one.outerHTML.slice(0, 80))"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def gated(odd: Engine) -> Gated:
+    return Gated(odd)
+
+
+@pytest.fixture(scope="module")
+def home(gated: Gated, browser: Any) -> Iterator[str]:
+    with served(gated, waiting_items=1) as (port, _):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Pages that nothing may complain of, and that load from one place only."""
+    contexts, complaints, requests = [], list[str](), list[str]()
+
+    def making(**options: Any) -> Any:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append("dialog"), dialog.dismiss()))
+        page.on("request", lambda one: requests.append(one.url))
+        return page
+
+    yield making
+    for context in contexts:
+        context.close()
+    # The browser itself notes each answer that is no success.
+    assert not [one for one in complaints if not one.startswith("Failed to load resource")]
+    assert all(re.match(r"http://127\.0\.0\.1:\d+/", one) for one in requests)
+
+
+def api(page: Any, home: str, question: str) -> dict[str, Any]:
+    given = page.request.post(f"{home}/v1/answer", data={"question": question})
+    result: dict[str, Any] = given.json()["results"][0]
+    return result
+
+
+def ask(page: Any, question: str) -> None:
+    page.fill("#q", question)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#out:not([aria-busy]) .answer")
+
+
+def check(page: Any, result: dict[str, Any]) -> None:
+    """What is marked is what the API says, and nothing that a passage holds became part of it."""
+    best = result["answers"][0]["text"]
+    assert page.locator("mark.best").all_text_contents() == [best]
+    assert page.locator("[data-f=answer]").text_content() == best
+    texts = page.locator(".hit .text").all_text_contents()
+    assert texts == [one["text"] for one in result["hits"]]
+    titles = page.locator(".hit h3").all_text_contents()
+    assert titles == [one["title"] for one in result["hits"]]
+    assert page.evaluate("typeof window.hurt") == "undefined"
+    assert page.locator("main script, main img, main i").count() == 0
+
+
+def test_questions_with_and_without_script_show_the_same(
+    new_page: Callable[..., Any], home: str
+) -> None:
+    page, plain = new_page(), new_page(java_script_enabled=False)
+    page.goto(home)
+    assert page.evaluate("document.activeElement.id") == "q"
+    for question in ODD_QUESTIONS:
+        result = api(page, home, question)
+        ask(page, question)
+        check(page, result)
+        assert question in page.title()
+        plain.goto(home)
+        plain.fill("#q", question)
+        plain.keyboard.press("Enter")
+        plain.wait_for_selector(".answer")
+        best = result["answers"][0]["text"]
+        assert plain.locator("mark.best").all_text_contents() == [best]
+        without = "() => document.querySelector('#out').innerText.replace(/[0-9]+ ms/, '')"
+        assert page.evaluate(without).replace("Copy", "").split() == (
+            plain.evaluate(without).replace("Copy", "").split()
+        )
+
+
+def test_links_and_the_way_back(new_page: Callable[..., Any], home: str) -> None:
+    page = new_page()
+    page.goto(f"{home}/?q=who+lives+in+the+forest&mode=dense&k=2")
+    assert page.locator(".hit").count() == 2
+    assert page.input_value("select") == "dense"
+    ask(page, "what is the city")
+    assert page.url == f"{home}/?q=what+is+the+city&mode=dense&k=2"
+    assert page.locator(".hit").count() == 2
+    second = page.locator(".hit .text").all_text_contents()
+    page.fill("[name=where]", "year>2000; title~*script*")
+    ask(page, "the king")
+    assert page.locator(".hit").count() == 1
+    page.go_back()
+    page.wait_for_function("document.querySelectorAll('.hit').length === 2")
+    assert page.input_value("#q") == "what is the city"
+    assert page.locator(".hit .text").all_text_contents() == second
+    page.go_back()
+    page.wait_for_function("document.querySelector('#q').value === 'who lives in the forest'")
+    page.wait_for_selector("#out:not([aria-busy]) .hit")
+    page.go_forward()
+    page.wait_for_function("document.querySelector('#q').value === 'what is the city'")
+    page.locator("[data-f=open]").first.click()
+    page.wait_for_selector("#passage")
+    assert page.evaluate("document.querySelector(':target').id") == "passage"
+    assert page.locator("#passage").text_content() == second[0]
+    page.go_back()
+    page.wait_for_selector(".hit")
+    assert page.locator(".hit .text").all_text_contents() == second
+
+
+def test_keys_alone_are_enough(new_page: Callable[..., Any], home: str) -> None:
+    page = new_page()
+    page.goto(home)
+    page.keyboard.type("where does the king live")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+    assert page.locator("[role=status]").text_content()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.f") == "open":
+            break
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Copy"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Copied")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.keyboard.press("Escape")
+    assert page.input_value("#q") == ""
+    assert page.locator(".hit").count() == 0
+    assert page.url == f"{home}/"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+
+
+def test_a_citation_is_copied(new_page: Callable[..., Any], home: str) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{home}/?q=the+queen+of+castle")
+    hit = page.locator(".hit", has=page.locator("mark.best"))
+    hit.locator(".cite summary").click()
+    hit.locator("[data-copy]").click()
+    page.wait_for_selector("text=Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == hit.locator(".citation").text_content()
+    assert f"“{page.locator('mark.best').text_content()}” — " in copied
+
+
+def test_a_full_server_is_asked_again_when_it_said(
+    new_page: Callable[..., Any], home: str, gated: Gated
+) -> None:
+    page = new_page()
+    page.goto(home)
+    gated.gate.clear()
+    try:
+        page.fill("#q", "the old king")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#out[aria-busy]")
+        other = new_page()
+        other.goto(home)
+        other.fill("#q", "the old queen")
+        other.keyboard.press("Enter")
+        other.wait_for_selector("text=Too many are asking")
+        other.wait_for_selector("text=/Ask again, in \\d+ s by itself/")
+        # Without script the same, but for the asking by itself.
+        plain = new_page(java_script_enabled=False)
+        assert plain.goto(f"{home}/?q=the+old+cat").status == 429
+        assert plain.locator(".state .button").text_content() == "Ask again"
+    finally:
+        gated.gate.set()
+    for one in (page, other):
+        one.wait_for_selector("#out:not([aria-busy]) .answer")
+    assert other.input_value("#q") == "the old queen"
+    plain.locator(".state .button").click()
+    plain.wait_for_selector(".answer")
+
+
+def test_a_newer_question_takes_the_place_of_an_older(
+    new_page: Callable[..., Any], home: str
+) -> None:
+    page = new_page()
+    page.goto(home)
+    held, failed = list[Any](), list[Any]()
+    page.on("requestfailed", lambda one: failed.append(one))
+    page.route("**/v1/answer", lambda route: held.append(route))
+    page.fill("#q", "the first question of snow")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#out[aria-busy]")
+    page.unroute("**/v1/answer")
+    assert len(held) == 1 and not failed
+    ask(page, "the second question of snow")
+    assert [json.loads(one.post_data)["question"] for one in failed] == [
+        "the first question of snow"
+    ]
+    check(page, api(page, home, "the second question of snow"))
+
+
+def refusing(status: int, headers: dict[str, str]) -> Callable[[Any], None]:
+    def refuse(route: Any) -> None:
+        route.fulfill(status=status, headers=headers, body="<b>no</b>")
+
+    return refuse
+
+
+def test_other_states(new_page: Callable[..., Any], home: str) -> None:
+    page = new_page()
+    page.goto(home)
+    assert "Ask a question" in page.locator("#out").inner_text()
+    page.locator("summary", has_text="How to search").click()
+    page.fill("#q", "king")
+    for where, title in (("year>3000", "Nothing was found"), ("nonsense", "That cannot be asked")):
+        page.fill("[name=where]", where)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"text={title}")
+        assert page.locator("[role=status]").text_content().startswith(title)
+    page.fill("[name=where]", "")
+    answers = (
+        (503, {"retry-after": "1"}, "Not ready"),
+        (504, {}, "That took too long"),
+        (401, {}, "Sign in first"),
+        (500, {}, "That did not work"),
+    )
+    for status, headers, title in answers:
+        page.route("**/v1/answer", refusing(status, headers))
+        page.locator("#ask button").click()
+        page.wait_for_selector(f"text={title}")
+        page.unroute("**/v1/answer")
+        if status == 503:
+            page.wait_for_selector(".answer")
+    page.route("**/v1/answer", lambda route: route.abort())
+    page.locator("#ask button").click()
+    page.wait_for_selector("text=The server cannot be reached")
+
+
+def test_signing_in_and_out(new_page: Callable[..., Any], odd: Engine) -> None:
+    with served(odd, keys=KEYS) as (port, _):
+        page = new_page()
+        page.goto(f"http://127.0.0.1:{port}/?q=the+queen+of+castle")
+        page.fill("#key", "wrong-0123456789")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[role=alert]")
+        page.fill("#key", ASK)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".answer")
+        assert page.input_value("#q") == "the queen of castle"
+        page.context.clear_cookies()
+        page.fill("#q", "another question")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=Sign in first")
+        page.locator("a.button", has_text="Sign in").click()
+        page.fill("#key", ASK)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".answer")
+        assert page.input_value("#q") == "another question"
+        page.locator("text=Sign out").click()
+        page.wait_for_selector("#key")
+
+
+def test_it_fits_every_width_and_axe_finds_nothing(new_page: Callable[..., Any], home: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+    options = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+    paths = ("/", "/?q=the+king&where=year>3000", "/?q=the+king", "/document?passage=emoji:0&end=9")
+    paths += ("/signin",)
+    for scheme in ("light", "dark"):
+        for width in WIDTHS:
+            page = new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+            for path in paths:
+                page.goto(home + path)
+                if "the+king" in path:
+                    page.evaluate(
+                        "document.querySelectorAll('details').forEach(o => o.open = true)"
+                    )
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert page.evaluate(WIDER) == [], (path, width)
+                found = axe.run(page, options=options).response
+                assert found["testEngine"]["name"] == "axe-core"
+                violations = [
+                    (one["id"], [node["html"][:160] for node in one["nodes"][:3]])
+                    for one in found["violations"]
+                ]
+                assert not violations, (path, scheme, width, violations)
+
+
+def test_print_is_light_and_without_what_is_pressed(
+    new_page: Callable[..., Any], home: str
+) -> None:
+    page = new_page(color_scheme="dark")
+    page.goto(f"{home}/?q=the+king")
+    page.emulate_media(media="print", color_scheme="dark")
+    colour = page.evaluate("getComputedStyle(document.querySelector('.large')).color")
+    assert colour == "rgb(29, 32, 36)"
+    assert not page.locator("#ask button").is_visible()
+    assert page.locator("mark.best").is_visible()
+    assert page.pdf(format="A4").startswith(b"%PDF")
