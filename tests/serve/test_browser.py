@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -226,18 +226,23 @@ def test_a_newer_question_takes_the_place_of_an_older(
 ) -> None:
     page = new_page()
     page.goto(home)
-    held, failed = list[Any](), list[Any]()
-    page.on("requestfailed", lambda one: failed.append(one))
-    page.route("**/v1/answer", lambda route: held.append(route))
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/v1/answer", hold)
     page.fill("#q", "the first question of snow")
     page.keyboard.press("Enter")
     page.wait_for_selector("#out[aria-busy]")
-    page.unroute("**/v1/answer")
-    assert len(held) == 1 and not failed
     ask(page, "the second question of snow")
-    assert [json.loads(one.post_data)["question"] for one in failed] == [
-        "the first question of snow"
-    ]
+    assert len(held) == 1
+    with suppress(Exception):  # the page gave it up, and the browser may say so
+        held[0].fulfill(status=503, headers={"retry-after": "9"}, body="{}")
+    page.wait_for_timeout(200)
     check(page, api(page, home, "the second question of snow"))
 
 

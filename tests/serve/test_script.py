@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.serve.conftest import ODD_QUESTIONS, started
 
@@ -55,7 +55,8 @@ CASES = st.tuples(
 )
 
 
-@settings(max_examples=5, deadline=None)
+# Smaller cases would each start node anew.
+@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.lists(CASES, min_size=100, max_size=100))
 def test_it_cuts_texts_as_the_server_does(cases: list[Any]) -> None:
     calls = [

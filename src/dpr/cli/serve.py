@@ -61,7 +61,7 @@ def serve(
     model: Model = None,
     reader: ReaderPlace = None,
 ) -> None:
-    """Answer questions over HTTP.
+    """Answer questions over HTTP, and on a page at /.
 
     POST /v1/search and /v1/answer; OpenAI's, text-embeddings-inference's and Cohere's routes; the
     whole API at /openapi.json. Newer versions of the collection are asked as they come. SIGTERM

@@ -72,7 +72,8 @@ def _hit(
     own = [one for one in answers if one["passage_id"] == hit["id"]]
     first = own[0] if own else None
     spans = [Span(one["start"], one["end"], one is answers[0]) for one in own]
-    places = [hit["section"], hit["source"], f"characters {hit['start']}–{hit['end']}"]
+    characters = f"characters {hit['start']}–{hit['end']}"
+    places = [hit["section"], hit["source"], f"passage {hit['id']}", characters]
     link = {"passage": hit["id"], "version": result["index_version"]}
     if first is not None:
         link |= {"start": first["start"], "end": first["end"]}

@@ -48,7 +48,8 @@ function hitView(hit, number, answers, result, collection) {
   return {
     anchor: `p${number}`,
     title,
-    place: [hit.section, hit.source, `characters ${hit.start}–${hit.end}`].filter(Boolean).map(apart).join(" · "),
+    place: [hit.section, hit.source, `passage ${hit.id}`, `characters ${hit.start}–${hit.end}`]
+      .filter(Boolean).map(apart).join(" · "),
     pieces: pieces(hit.text, own.map((one) => ({ ...one, best: one === answers[0] }))),
     retriever: retriever(hit),
     reader: first
