@@ -65,6 +65,12 @@ def test_openapi_says_which_operations_need_no_key(locked: TestClient) -> None:
             assert (operation.get("security") == []) == (path in OPEN)
 
 
+def test_openapi_asks_for_no_key_where_there_is_none(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    assert "security" not in schema
+    assert "securitySchemes" not in schema["components"]
+
+
 def test_routes_that_nobody_lists_deny_too(locked: TestClient) -> None:
     for path in ("/", "/docs", "/v1/nothing", "/live/", "//live", "/LIVE", "/health/../info"):
         assert locked.get(path).status_code == 401, path

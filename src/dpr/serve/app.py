@@ -71,7 +71,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(Exception, _fault)
     app.add_middleware(Guard, service=service, keys=keys, local_only=local_only)
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _described(app, bool(keys))  # type: ignore[method-assign]
     return app
 
 
@@ -141,8 +141,8 @@ async def _fault(request: Request, error: Exception) -> Response:
     return await _refused(request, Refused(500, "fault", detail))
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI, with the shapes of errors and with who may ask what."""
+def _described(app: FastAPI, guarded: bool) -> dict[str, Any]:
+    """OpenAPI, with the shapes of errors and, where keys are asked for, who needs none."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         parts = schema.setdefault("components", {})
@@ -151,13 +151,14 @@ def _described(app: FastAPI) -> dict[str, Any]:
             made = shape.model_json_schema(ref_template="#/components/schemas/{model}")
             shapes.update(made.pop("$defs", {}))
             shapes[shape.__name__] = made
-        parts["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer"},
-            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
-        }
-        schema["security"] = [{"key": []}, {"session": []}]
-        for path in OPEN & set(schema["paths"]):
-            for operation in schema["paths"][path].values():
-                operation["security"] = []
+        if guarded:
+            parts["securitySchemes"] = {
+                "key": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            }
+            schema["security"] = [{"key": []}, {"session": []}]
+            for path in OPEN & set(schema["paths"]):
+                for operation in schema["paths"][path].values():
+                    operation["security"] = []
         app.openapi_schema = schema
     return app.openapi_schema

@@ -20,13 +20,12 @@ _MOST_FIELDS = 8
 _AGAIN: dict[str, Any] = {"description": "The form again.", "content": {"text/html": {}}}
 _BODY = {
     "requestBody": {
-        "required": True,
+        "required": False,
         "content": {
             "application/x-www-form-urlencoded": {
                 "schema": {
                     "type": "object",
                     "properties": {"key": {"type": "string"}},
-                    "required": ["key"],
                 }
             }
         },
@@ -47,6 +46,7 @@ def routes(keys: Keys) -> APIRouter:
     @router.post(
         "/signin",
         status_code=303,
+        response_class=RedirectResponse,
         responses={**refusals, 401: _AGAIN},
         openapi_extra=_BODY,
     )
@@ -72,7 +72,12 @@ def routes(keys: Keys) -> APIRouter:
             )
         return response
 
-    @router.post("/signout", status_code=303, responses=refusals | documented(401))
+    @router.post(
+        "/signout",
+        status_code=303,
+        response_class=RedirectResponse,
+        responses=refusals | documented(401),
+    )
     async def sign_out(request: Request) -> Response:
         """Ends the session of this browser."""
         response = RedirectResponse("/signin", 303)
