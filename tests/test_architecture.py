@@ -25,6 +25,7 @@ ORDER = (
     ("errors",),
     ("records", "settings"),
     ("filters",),
+    ("client",),
     ("corpus", "tokens"),
     ("questions",),
     ("models",),
@@ -42,7 +43,7 @@ ORDER = (
     ("interchange",),
     ("pipeline",),
     ("demo",),
-    ("serve",),
+    ("assistants", "serve"),
     ("cli",),
     ("__main__",),
 )
@@ -56,6 +57,7 @@ WITHOUT_TORCH: dict[str, set[str]] = {
     "settings": set(),
     "shipped": set(),
     "filters": set(),
+    "client": set(),
     "corpus.duplicates": {"numpy"},
     "corpus.minhash": {"numpy"},
     "corpus": set(),
@@ -91,6 +93,7 @@ EXTRAS = {
     "accelerate",
     "docx",
     "faiss",
+    "httpx2",
     "ir_measures",
     "jinja2",
     "matplotlib",
@@ -102,6 +105,7 @@ EXTRAS = {
 # A room that is there for an extra alone, and its packages: they are imported as it is. Whoever
 # needs the room imports it in a function, but for its modules that need no package.
 WHOLE_ROOMS = {
+    "assistants": {"mcp", "mcp_types", "pydantic"},
     "serve": {
         "fastapi",
         "httptools",
@@ -111,7 +115,7 @@ WHOLE_ROOMS = {
         "pydantic_core",
         "starlette",
         "uvicorn",
-    }
+    },
 }
 
 NETWORK = {
@@ -120,6 +124,7 @@ NETWORK = {
     "http.client",
     "http.server",
     "httpx",
+    "httpx2",
     "requests",
     "smtplib",
     "socket",
@@ -313,12 +318,12 @@ def undeclared_packages(modules: list[Module]) -> list[str]:
 
 
 def network_modules(modules: list[Module]) -> list[str]:
-    """Nothing but the server talks over the network; files of models come through the hub."""
+    """Nothing but server and client talk over the network; files of models come through the hub."""
     return [
         module.at(line, f"imports {target}")
         for module in modules
         for target, line, _ in module.imports
-        if module.room != "serve" and not module.name.startswith("cli.serve")
+        if module.room not in ("client", "serve") and not module.name.startswith("cli.serve")
         if target in NETWORK or target.partition(".")[0] in NETWORK
     ]
 
@@ -463,6 +468,8 @@ BROKEN = [
     (undeclared_packages, "cli/a.py", "def f():\n    import fastapi", "not required"),
     (network_modules, "cli/a.py", "from urllib import request", "urllib.request"),
     (network_modules, "cli/a.py", "def f():\n    import socket", "socket"),
+    (network_modules, "pipeline/a.py", "def f():\n    import httpx2", "httpx2"),
+    (undeclared_packages, "client/a.py", "import httpx2", "outside a function"),
     (code_from_data, "indexes/a.py", "from pickle import Unpickler", "imports pickle"),
     (code_from_data, "models/convert.py", "import marshal", "imports marshal"),
     (code_from_data, "indexes/a.py", "eval('1')", "calls eval"),
@@ -484,6 +491,7 @@ KEPT = [
     (undeclared_packages, "cli/a.py", "def f():\n    import dpr.serve.app"),
     (network_modules, "indexes/a.py", "from urllib.parse import urlsplit"),
     (network_modules, "serve/a.py", "import socket"),
+    (network_modules, "client/a.py", "def f():\n    import httpx2"),
     (code_from_data, "models/convert.py", "import pickle"),
     (code_from_data, "indexes/a.py", "model.eval()\ntorch.load(x, weights_only=True)"),
     (prints, "cli/a.py", "print(1)"),

@@ -34,6 +34,10 @@ NAMES = [
     "FusionSettings",
     "SearchSettings",
     "WordsSettings",
+    # a service, asked
+    "AsyncClient",
+    "Client",
+    "RetrySettings",
     # how good it is
     "EvaluationSettings",
     "evaluate",
@@ -67,6 +71,7 @@ NAMES = [
     "InputError",
     "MismatchError",
     "MissingExtraError",
+    "ServiceError",
     "SettingsError",
     # documents to passages
     "DuplicateSettings",
@@ -184,6 +189,8 @@ def test_import_dpr_is_light() -> None:
         ("Filters", set()),
         ("DuplicateSettings", set()),
         ("InputError", set()),
+        ("AsyncClient", set()),
+        ("Client", set()),
         ("SplitSettings", set()),
         ("read_documents", set()),
         ("DPRConfig", set()),

@@ -10,6 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dpr.client import AsyncClient as AsyncClient
+    from dpr.client import Client as Client
+    from dpr.client import RetrySettings as RetrySettings
     from dpr.collection import BuildSettings as BuildSettings
     from dpr.collection import Changed as Changed
     from dpr.collection import Collection as Collection
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from dpr.errors import InputError as InputError
     from dpr.errors import MismatchError as MismatchError
     from dpr.errors import MissingExtraError as MissingExtraError
+    from dpr.errors import ServiceError as ServiceError
     from dpr.errors import SettingsError as SettingsError
     from dpr.filters import Filters as Filters
     from dpr.fusion import FusionSettings as FusionSettings
@@ -94,11 +98,13 @@ __version__ = "0.1.0"
 _WHERE = {
     "Answer": "records",
     "Asked": "records",
+    "AsyncClient": "client",
     "BM25Settings": "indexes.bm25",
     "BatchEncoding": "tokens",
     "BuildSettings": "collection",
     "Changed": "collection",
     "CheckpointError": "errors",
+    "Client": "client",
     "Collection": "collection",
     "CollectionError": "errors",
     "ContextEncoder": "encoding",
@@ -141,8 +147,10 @@ _WHERE = {
     "QuestionSet": "records",
     "Reader": "reading",
     "ReadingSettings": "reading",
+    "RetrySettings": "client",
     "SearchSettings": "search.settings",
     "Section": "records",
+    "ServiceError": "errors",
     "SettingsError": "errors",
     "SourceSettings": "corpus",
     "SplitSettings": "corpus",

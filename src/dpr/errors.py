@@ -7,6 +7,7 @@
     ├── CollectionError    a collection that cannot be opened, built or written
     │   ├── CorruptionError    its files are not those that its manifest lists
     │   └── MismatchError      it was made by another encoder, tokenizer or setting
+    ├── ServiceError       a service that refused, failed or did not answer
     └── MissingExtraError  an optional dependency is not installed
 
 Every message says what was given, what is allowed and what to do about it; about a file it
@@ -14,6 +15,9 @@ names the file and, where there is one, the line.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class DPRError(Exception):
@@ -48,6 +52,37 @@ class CorruptionError(CollectionError):
 
 class MismatchError(CollectionError):
     """A collection used with another encoder, tokenizer or setting than made it."""
+
+
+class ServiceError(DPRError):
+    """A service did not do what it was asked.
+
+    Attributes:
+        status: HTTP's; 0 where no answer came.
+        code: a word for programs, such as ``full``; ``unreachable``, ``deadline`` and ``shape`` are
+            the client's own.
+        detail: a sentence for people.
+        request_id: what the service's log knows the request by; empty where it did not say.
+        retry_after: seconds after which it may go better, where the service said so.
+        places: of the request, and what is wrong there: ``{"place": ..., "message": ...}``.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        request_id: str = "",
+        retry_after: float | None = None,
+        places: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.status, self.code, self.detail = status, code, detail
+        self.request_id, self.retry_after, self.places = request_id, retry_after, tuple(places)
+        parts = [f"{status} {code}: {detail}" if status else detail]
+        parts += [f"{one.get('place')}: {one.get('message')}" for one in self.places]
+        told = "; ".join(parts)
+        super().__init__(f"{told} (request {request_id})" if request_id else told)
 
 
 class MissingExtraError(DPRError, ImportError):
