@@ -24,6 +24,7 @@ from dpr.cli.import_ import import_vectors
 from dpr.cli.index import index
 from dpr.cli.info import info
 from dpr.cli.learning_curve import learning_curve
+from dpr.cli.mcp import mcp
 from dpr.cli.mine import mine
 from dpr.cli.pairs import pairs
 from dpr.cli.remove import remove
@@ -78,6 +79,7 @@ app.command(rich_help_panel="Documents and questions")(index)
 app.command(rich_help_panel="Documents and questions")(ask)
 app.command(rich_help_panel="Documents and questions")(search)
 app.command(rich_help_panel="Documents and questions")(serve)
+app.command(rich_help_panel="Documents and questions")(mcp)
 app.command(rich_help_panel="Documents and questions")(demo)
 app.command(rich_help_panel="What a collection holds")(sync)
 app.command(rich_help_panel="What a collection holds")(add)
