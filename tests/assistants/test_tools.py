@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("mcp", reason="needs the package mcp, of the extra [dev]")
+
 from jsonschema import Draft202012Validator
 from mcp import Client
 from tests.assistants.test_sources import QUESTION

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("mcp", reason="needs the package mcp, of the extra [dev]")
+
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from tests.cli.conftest import DOCUMENTS, Run
 
