@@ -79,9 +79,10 @@ class ServiceError(DPRError):
     ) -> None:
         self.status, self.code, self.detail = status, code, detail
         self.request_id, self.retry_after, self.places = request_id, retry_after, tuple(places)
-        parts = [f"{status} {code}: {detail}" if status else detail]
-        parts += [f"{one.get('place')}: {one.get('message')}" for one in self.places]
-        told = "; ".join(parts)
+        told = f"{status} {code}: {detail}" if status else detail
+        if self.places:
+            wrong = (f"{one.get('place')}: {one.get('message')}" for one in self.places)
+            told = f"{told.rstrip('.')}: {'; '.join(wrong)}"
         super().__init__(f"{told} (request {request_id})" if request_id else told)
 
 
