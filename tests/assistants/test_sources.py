@@ -83,8 +83,16 @@ def test_versions_are_followed_and_what_is_gone_is_no_source(
             sources.read(old.citation.passage_id, 0)
         [new] = sources.search("queen", 1, "bm25", None).passages
         assert new.citation.version == first.version + 2
-        # What was deleted is not read as a neighbour either, nor what is another document's.
-        given = sources.read(new.citation.passage_id, 5)
+        given = sources.read(new.citation.passage_id, 5)  # with nothing of another document
         assert (given.before, given.after) == ([], [])
-        last = [one for one in pipeline.collection if one.document == "d2"][-1]
-        assert sources.read(last.id, 1).after == []
+
+
+def test_what_was_replaced_is_no_neighbour(changing: Path, tiny_model: Path) -> None:
+    """The passages that a document had before lie right before those that it has now."""
+    with Pipeline.open(changing, model=tiny_model, settings=READING) as pipeline:
+        again = Document("d7", "A king answers.")
+        add([again], changing, model=str(tiny_model), replace=True)
+        sources = Sources(pipeline)
+        [new] = sources.search("king answers", 1, "bm25", {"document": "d7"}).passages
+        given = sources.read(new.citation.passage_id, 5)
+        assert (given.before, given.passage.text, given.after) == ([], again.text, [])

@@ -321,14 +321,16 @@ def test_the_deadline_holds_for_an_answer_that_drips(ask: Ask) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        began = time.monotonic()
-        options = {"retries": RetrySettings(deadline=0.5)}
-        with pytest.raises(ServiceError, match=r"no answer within 0\.5 s") as caught:
-            ask(f"http://127.0.0.1:{server.server_port}", "info", options=options)
-        assert caught.value.code == "deadline"
-        assert 0.4 < time.monotonic() - began < 3
-        server.shutdown()
-        thread.join()
+        try:
+            began = time.monotonic()
+            options = {"retries": RetrySettings(deadline=0.5)}
+            with pytest.raises(ServiceError, match=r"no answer within 0\.5 s") as caught:
+                ask(f"http://127.0.0.1:{server.server_port}", "info", options=options)
+            assert caught.value.code == "deadline"
+            assert 0.4 < time.monotonic() - began < 3
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
