@@ -65,6 +65,7 @@ def test_shell(url: str) -> None:
 
 
 def test_the_assistants_configuration_is_a_command(run: Run) -> None:
+    pytest.importorskip("mcp", reason="needs the package mcp, of the extra [dev]")
     [code] = blocks("json")
     [server] = json.loads(code)["mcpServers"].values()
     assert server["command"] == "dpr"
