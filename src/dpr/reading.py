@@ -53,6 +53,7 @@ from dpr.tokens.spans import best_spans
 SETTINGS_NAME = "reading.json"
 KEY = "reading"
 Array = npt.NDArray[np.float64]
+Progress = Callable[[int], None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +207,15 @@ class Reader:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def read(
-        self, questions: Sequence[str], titles: Sequence[str], texts: Sequence[str]
+        self,
+        questions: Sequence[str],
+        titles: Sequence[str],
+        texts: Sequence[str],
+        progress: Progress = None,
     ) -> list[Reading]:
         """Reads text i for question i. Gives the readings in input order, a text that is longer
-        than ``max_length`` several times (a reading for each window)."""
+        than ``max_length`` several times (a reading for each window). ``progress`` is called with
+        the number of windows of each batch that is done; what it raises ends the reading."""
         windows = reader_windows(
             self.tokenizer,
             questions,
@@ -233,6 +239,8 @@ class Reader:
                         windows[i], start[offset:stop], end[offset:stop], float(relevance[row])
                     )
                     offset = stop
+                if progress is not None:
+                    progress(len(batch))
         return [reading for reading in readings if reading is not None]
 
     def _reading(self, window: Window, start: Array, end: Array, relevance: float) -> Reading:
@@ -267,13 +275,19 @@ class Reader:
         return self.answer_many([question], [hits])[0]
 
     def answer_many(
-        self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
+        self,
+        questions: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        progress: Progress = None,
     ) -> list[tuple[Answer, ...]]:
         """The answers to each question, from its hits; all are read in shared batches."""
-        return [combine(one, self.settings) for one in self.read_hits(questions, hits)]
+        return [combine(one, self.settings) for one in self.read_hits(questions, hits, progress)]
 
     def read_hits(
-        self, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
+        self,
+        questions: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        progress: Progress = None,
     ) -> list[list[tuple[Hit, Reading]]]:
         """The readings of each question's first ``settings.passages`` hits, for ``combine``: hits
         in their order, a long one several times (a reading for each window)."""
@@ -283,6 +297,7 @@ class Reader:
             [questions[number] for number, _ in rows],
             [hit.passage.title for _, hit in rows],
             [hit.passage.text for _, hit in rows],
+            progress,
         )
         grouped: list[list[tuple[Hit, Reading]]] = [[] for _ in questions]
         for reading in readings:

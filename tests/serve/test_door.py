@@ -9,7 +9,9 @@ from dpr.serve.door import Door
 from dpr.serve.problems import Refused
 from dpr.serve.settings import ServeSettings
 
-LIMITS = ServeSettings(waiting_items=10, waiting_tokens=100, waiting_bytes=1000, body_bytes=1000)
+LIMITS = ServeSettings(
+    waiting_items=10, waiting_tokens=100, waiting_bytes=1000, body_bytes=1000, round_tokens=2
+)
 
 
 def refusal(door: Door, items: int, tokens: int) -> Refused:
@@ -86,3 +88,27 @@ def test_retry_after_is_the_time_that_the_waiting_work_takes() -> None:
 def test_limits_that_make_no_sense_are_refused(name: str, value: float) -> None:
     with pytest.raises(SettingsError, match=name):
         ServeSettings(**{name: value})
+
+
+def test_who_would_be_late_is_refused_unless_nothing_is_ahead() -> None:
+    door = Door(LIMITS)
+    door.check_time(1000, 10, 1.0)  # no pace is known
+    door.worked(tokens=10, seconds=1.0)
+    door.check_time(30, 10, 6.0)
+    with pytest.raises(Refused) as caught:
+        door.check_time(60, 10, 6.0)
+    assert (caught.value.status, caught.value.code) == (429, "queue_full_time")
+    door.check_time(0, 1000, 1.0)
+
+
+def test_small_rounds_do_not_make_the_pace_look_slow_and_a_slow_pace_does_not_stay() -> None:
+    door = Door(ServeSettings(round_tokens=100))
+    door.worked(tokens=10, seconds=1.0)
+    assert door.pace == 0  # small, and mostly what a round takes in any case
+    door.worked(tokens=50, seconds=1.0)
+    assert door.pace == 50
+    door.worked(tokens=1, seconds=1.0)
+    assert door.pace == 50
+    for _ in range(50):
+        door.worked(tokens=10, seconds=0.1)  # small and yet faster
+    assert door.pace == pytest.approx(100, rel=0.01)

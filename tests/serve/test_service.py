@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from dpr.errors import CorruptionError
+from dpr.pipeline import index
+from dpr.records import Document
 from dpr.serve.engine import Engine
 from dpr.serve.service import Service
-from dpr.serve.work import Task
+from dpr.serve.work import Find, Task
 
 
 class Gated(Engine):
@@ -25,10 +28,10 @@ class Gated(Engine):
         self.gate.set()
         super().__init__(engine.pipeline, engine.passages, engine.model_id, engine.model)
 
-    def run(self, tasks: Any) -> Any:
+    def run(self, tasks: Any, check: Any = None) -> Any:
         self.rounds.append(list(tasks))
         assert self.gate.wait(30)
-        return super().run(tasks)
+        return super().run(tasks, check)
 
 
 @pytest.fixture
@@ -195,3 +198,89 @@ def test_not_ready_before_all_is_warm(engine: Engine) -> None:
         gated.gate.set()
         until(lambda: client.get("/ready").status_code == 200)
         assert search(client, "who").status_code == 200
+
+
+def test_hits_are_limited_for_all_questions_together(serve: Any) -> None:
+    client = serve()
+    given = search(client, "who", k=1000)
+    assert given.status_code == 200
+    given = client.post("/v1/search", json={"question": [f"who {n}" for n in range(3)], "k": 1000})
+    assert (given.status_code, given.json()["code"]) == (413, "too_much_work")
+
+
+def test_who_would_be_answered_too_late_is_refused_at_once(
+    serve: Any, gated: Gated, pool: ThreadPoolExecutor
+) -> None:
+    client = serve(gated, deadline=5.0)
+    state(client).door.pace = 10.0
+    gated.gate.clear()
+    inside = [pool.submit(search, client, "who lives in castle 3") for _ in range(1)]
+    until(lambda: state(client).door.items == 1)
+    given = client.post("/v1/answer", json={"question": "who else"})
+    assert (given.status_code, given.json()["code"]) == (429, "queue_full_time")
+    assert int(given.headers["retry-after"]) >= 1
+    gated.gate.set()
+    assert inside[0].result().status_code == 200
+
+
+def test_a_small_request_does_not_wait_for_all_of_a_large_one(
+    serve: Any, gated: Gated, pool: ThreadPoolExecutor
+) -> None:
+    client = serve(gated, round_tokens=400)
+    gated.rounds.clear()
+    gated.gate.clear()
+    texts = ["a castle " * 100] * 30
+    large = pool.submit(client.post, "/rerank", json={"query": "who", "texts": texts})
+    until(lambda: len(gated.rounds) == 1)
+    small = pool.submit(search, client, "who")
+    until(lambda: state(client).door.items >= 31)
+    gated.gate.set()
+    assert small.result().status_code == large.result().status_code == 200
+    at = next(n for n, tasks in enumerate(gated.rounds) if any(isinstance(t, Find) for t in tasks))
+    assert at <= 2
+    assert len(gated.rounds) > 10
+
+
+def test_a_collection_made_anew_is_not_answered_from_before(
+    serve: Any, changing: Any, tiny_model: Any
+) -> None:
+    from tests.serve.conftest import open_engine
+
+    engine = open_engine(changing, tiny_model)
+    client = serve(engine)
+    before = search(client, "who lives in castle 3").json()["results"][0]
+    assert before["index_version"] == 1
+    other = changing.with_name("other")
+    index([Document("new", "Nobody lives in castle 3.")], other, model=str(tiny_model))
+    shutil.rmtree(changing)
+    other.rename(changing)
+    until(lambda: len(engine.opened.searcher.collection) == 1)
+    after = search(client, "who lives in castle 3").json()["results"][0]
+    assert after["index_version"] == 1
+    assert [hit["document"] for hit in after["hits"]] == ["new"]
+
+
+def test_it_is_not_ready_while_all_fails_and_not_alive_without_its_thread(
+    serve: Any, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(gated)
+    monkeypatch.setattr("dpr.serve.engine.Finding.run", lambda *_: 1 / 0)
+    for n in range(3):
+        assert client.get("/ready").status_code == 200
+        assert search(client, f"who {n}").status_code == 500
+    given = client.get("/ready")
+    assert (given.status_code, given.json()["code"]) == (503, "failing")
+    monkeypatch.undo()
+    assert search(client, "who").status_code == 200
+    assert client.get("/ready").status_code == 200
+    monkeypatch.setattr(type(state(client)), "alive", False)
+    assert client.get("/live").status_code == 503
+
+
+def test_warming_needs_no_room_at_the_door_and_warms_all_modes(serve: Any, gated: Gated) -> None:
+    gated.rounds.clear()
+    client = serve(gated, waiting_tokens=40, waiting_items=1, round_tokens=40)
+    modes = {task.how.mode for tasks in gated.rounds for task in tasks if isinstance(task, Find)}
+    assert modes == {"dense", "bm25", "hybrid"}
+    until(lambda: state(client).door.items == state(client).door.tokens == 0)
+    assert search(client, "who").status_code == 200

@@ -13,6 +13,7 @@ from dpr.serve.settings import ServeSettings
 
 _SMOOTHING = 0.2
 _LONGEST_WAIT = 60
+_CERTAIN = 0.8  # of the time that is left: a pace is known about, and no better
 
 
 class Door:
@@ -20,12 +21,13 @@ class Door:
 
     Attributes:
         items, tokens, bytes: reserved now.
+        pace: tokens a second, of the last rounds that tell; 0 before there was one.
     """
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
         self.items = self.tokens = self.bytes = 0
-        self._pace = 0.0  # tokens a second, of the last rounds
+        self.pace = 0.0
 
     @property
     def full(self) -> bool:
@@ -60,7 +62,7 @@ class Door:
         self.tokens -= tokens
 
     def enter_bytes(self, count: int) -> None:
-        """Reserves room for what arrived of a body.
+        """Reserves room for what arrived of a body, or is to be sent.
 
         Raises:
             Refused: 429, too much is held.
@@ -72,6 +74,16 @@ class Door:
     def leave_bytes(self, count: int) -> None:
         """Gives the room back."""
         self.bytes -= count
+
+    def check_time(self, ahead: int, tokens: int, seconds: float) -> None:
+        """Refuses what would be done too late, so that nothing is done for nobody. Where nothing is
+        ahead it is tried.
+
+        Raises:
+            Refused: 429, what is ahead takes longer than there is time.
+        """
+        if self.pace and ahead and (ahead + tokens) / self.pace > _CERTAIN * seconds:
+            raise self.refusal("time")
 
     def refusal(self, what: str = "items") -> Refused:
         """The refusal of those who come when there is no room."""
@@ -86,12 +98,15 @@ class Door:
     @property
     def retry_after(self) -> int:
         """Seconds after which what waits now will be done, at the pace of the last rounds."""
-        if not self._pace:
+        if not self.pace:
             return 1
-        return min(_LONGEST_WAIT, max(1, math.ceil(self.tokens / self._pace)))
+        return min(_LONGEST_WAIT, max(1, math.ceil(self.tokens / self.pace)))
 
     def worked(self, tokens: int, seconds: float) -> None:
-        """Notes the pace of a round."""
-        if tokens and seconds > 0:
-            pace = tokens / seconds
-            self._pace += (_SMOOTHING if self._pace else 1.0) * (pace - self._pace)
+        """Notes the pace of a round. A small one is slower than need be, and tells only where it
+        was faster than was thought."""
+        if not tokens or seconds <= 0:
+            return
+        pace = tokens / seconds
+        if 2 * tokens >= self._settings.round_tokens or (self.pace and pace > self.pace):
+            self.pace += (_SMOOTHING if self.pace else 1.0) * (pace - self.pace)

@@ -7,9 +7,12 @@ uses all cores for what it does. Knows nothing of requests, queues or HTTP.
 from __future__ import annotations
 
 import logging
+import math
 import os
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,13 +20,20 @@ from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import CollectionError
 from dpr.pipeline.asking import Opened, Pipeline
 from dpr.pipeline.models import Model, made_with, model_names, shown_name
+from dpr.reading import ReadingSettings
 from dpr.search.parts import words_settings
+from dpr.serve.batching import Check
 from dpr.serve.finding import Finding, apart
 from dpr.serve.work import Embed, Embedded, Find, Judge, Outcome, Task
+from dpr.tokens.inputs import MIN_TEXT
 
 logger = logging.getLogger(__name__)
 _SPECIAL = 3  # tokens around question, title and text
-_BYTES = 2  # a token has at least so many, in all but strings of signs
+_BYTES = 2  # of a client's text a token has about so many at least: less only in strings of signs
+_OWN_BYTES = 4  # of the collection's texts, about
+_CHARACTERS = 32  # a token has fewer, in all that is a text
+_SAMPLE = 64  # passages
+_ROWS = 64  # that a filter goes through in the time of a token
 
 
 class Engine:
@@ -35,7 +45,6 @@ class Engine:
 
     Attributes:
         model: where the models are, if not where the collection says.
-        opened: the version. It is replaced as a whole, and a round keeps what it began with.
     """
 
     def __init__(
@@ -47,7 +56,8 @@ class Engine:
     ) -> None:
         self.pipeline, self.passages, self.model_id = pipeline, passages, model_id
         self.model = model
-        self.opened: Opened = pipeline.newest
+        self._open = (0, pipeline.newest, 0)
+        self.put(pipeline.newest)
 
     @classmethod
     def open(
@@ -70,6 +80,20 @@ class Engine:
         return cls(pipeline, passages, shown, model)
 
     @property
+    def opened(self) -> Opened:
+        """The version. It is replaced as a whole, and a round keeps what it began with."""
+        return self._open[1]
+
+    @property
+    def number(self) -> int:
+        """Of what is open, see ``Found``."""
+        return self._open[0]
+
+    def put(self, opened: Opened) -> None:
+        """Puts another version in the place of the one that is asked."""
+        self._open = (self._open[0] + 1, opened, _reading_tokens(opened))
+
+    @property
     def version(self) -> int:
         """Of the collection, that the next round asks."""
         return self.opened.searcher.collection.version
@@ -79,75 +103,156 @@ class Engine:
         """Whether the collection can be searched by words."""
         return words_settings(self.opened.searcher.collection) is not None
 
-    def size(self, task: Task) -> int:
-        """About how many tokens a task is, told from its length alone; rather too many."""
+    @property
+    def modes(self) -> list[Literal["dense", "bm25", "hybrid"]]:
+        """How the collection can be searched."""
+        return ["dense", "bm25", "hybrid"] if self.has_words else ["dense"]
+
+    def sizes(self, tasks: Sequence[Task], round_tokens: int) -> list[int]:
+        """About how many tokens each task of a request is, or takes as long as, told from lengths
+        alone. What a filter goes through is counted once, and as one round at most."""
+        sizes = [self._size(task) for task in tasks]
+        if isinstance(tasks[0], Find) and tasks[0].how.where:
+            rows = len(self.opened.searcher.collection)
+            sizes[0] += min(rows // _ROWS, round_tokens)
+        return sizes
+
+    def _size(self, task: Task) -> int:
         encoder, reader = self.pipeline.encoder.encoding, self.opened.reader
         if isinstance(task, Find):
             count = min(_tokens(task.question), encoder.max_length)
+            # A hit takes about as long as a token; to have enough documents, more are looked at.
+            count += task.how.k * (4 if task.how.per_document else 1)
             if task.read and reader is not None:
-                read = min(task.how.k, reader.settings.passages)
-                count += read * reader.settings.max_length
+                count += min(task.how.k, reader.settings.passages) * self._open[2]
             return count
         if isinstance(task, Embed):
             tower = self.passages if task.tower == "passage" else None
-            return min(_tokens(task.text), (tower.encoding if tower else encoder).max_length)
-        count = _tokens(task.question) + _tokens(task.title) + _tokens(task.text)
-        in_one = reader is not None and count <= reader.settings.max_length
-        return count if in_one else 2 * count  # windows overlap
+            most = (tower.encoding if tower else encoder).max_length
+            return min(_tokens(task.title) + _tokens(task.text), most)
+        if reader is None:
+            return 0
+        heads = _tokens(task.question) + _tokens(task.title)
+        return _windows_tokens(reader.settings, heads, _tokens(task.text))
 
-    def run(self, tasks: Sequence[Task]) -> list[Outcome | Exception]:
-        """The outcome of each task, in their order; an error touches only those that share it."""
-        outcomes: dict[int, Outcome | Exception] = {}
-        finds = [(n, one) for n, one in enumerate(tasks) if isinstance(one, Find)]
-        judges = [(n, one) for n, one in enumerate(tasks) if isinstance(one, Judge)]
-        if finds:
-            finding = Finding([one for _, one in finds], self.opened, self.pipeline.encoder)
-            outcomes |= apart([n for n, _ in finds], lambda: finding.run(self.model_id))
-        if judges:
-            outcomes |= apart(
-                [n for n, _ in judges], lambda: self._judge([one for _, one in judges])
+    def parts(self, judge: Judge, round_tokens: int) -> list[Judge]:
+        """A text to judge as texts of which each takes a round at most. The most relevant counts,
+        as the most relevant window does."""
+        reader = self.opened.reader
+        if reader is None or not judge.text:
+            return [judge]
+        settings = reader.settings
+        heads = _tokens(judge.question) + _tokens(judge.title)
+        room, step = _room(settings, heads)
+        windows = max(1, round_tokens // settings.max_length)
+        share = len(judge.text) / len(judge.text.encode("utf-8", "replace")) * _BYTES
+        tokens = room + (windows - 1) * step - _SPECIAL - 1
+        most = max(1, int(share * tokens))
+        ahead = max(1, int(share * (tokens - (room - step))))  # parts overlap as windows do
+        starts = range(0, max(1, len(judge.text) - (most - ahead)), ahead)
+        return [replace(judge, text=judge.text[at : at + most]) for at in starts]
+
+    def run(
+        self, tasks: Sequence[Task], check: Check = lambda *_: None
+    ) -> list[Outcome | Exception]:
+        """The outcome of each task, in their order; an error touches its task alone.
+
+        Args:
+            check: called between steps; what it raises ends the round.
+        """
+        number, opened, _ = self._open
+
+        def find(which: Sequence[int]) -> Sequence[Outcome | Exception]:
+            finds = [task for n in which if isinstance(task := tasks[n], Find)]
+            return Finding(finds, opened, self.pipeline.encoder, check).run(self.model_id, number)
+
+        def judge(which: Sequence[int]) -> Sequence[Outcome | Exception]:
+            return _judge(
+                opened, [task for n in which if isinstance(task := tasks[n], Judge)], check
             )
-        for encoder, tower in ((self.pipeline.encoder, "query"), (self.passages, "passage")):
-            embeds = [
-                (n, one.text)
-                for n, one in enumerate(tasks)
-                if isinstance(one, Embed) and one.tower == tower
-            ]
-            if embeds:
-                texts = [text for _, text in embeds]
-                outcomes |= apart(
-                    [n for n, _ in embeds],
-                    lambda encoder=encoder, texts=texts: _embed(encoder, texts),  # type: ignore[misc]
-                )
+
+        def embed(which: Sequence[int]) -> Sequence[Outcome | Exception]:
+            embeds = [task for n in which if isinstance(task := tasks[n], Embed)]
+            encoder = self.passages if embeds[0].tower == "passage" else self.pipeline.encoder
+            return _embed(encoder, embeds, check)
+
+        together: dict[Any, list[int]] = defaultdict(list)
+        for n, task in enumerate(tasks):
+            tower = task.tower if isinstance(task, Embed) else None
+            together[type(task), tower].append(n)
+        done = {Find: find, Judge: judge, Embed: embed}
+        outcomes: dict[int, Outcome | Exception] = {}
+        for (kind, _), which in together.items():
+            outcomes |= apart(which, done[kind])
         return [outcomes[n] for n in range(len(tasks))]
 
-    def _judge(self, judges: Sequence[Judge]) -> list[float]:
-        reader = self.opened.reader
-        if reader is None:
-            raise CollectionError("there is no reader; open the collection with one")
-        readings = reader.read(
-            [one.question for one in judges],
-            [one.title for one in judges],
-            [one.text for one in judges],
-        )
-        best = [-np.inf] * len(judges)
-        for reading in readings:  # a long text has several, and counts as its most relevant part
-            best[reading.item] = max(best[reading.item], reading.relevance)
-        return [float(one) for one in best]
+
+def _judge(opened: Opened, judges: Sequence[Judge], check: Check) -> list[float]:
+    if opened.reader is None:
+        raise CollectionError("there is no reader; open the collection with one")
+    readings = opened.reader.read(
+        [one.question for one in judges],
+        [one.title for one in judges],
+        [one.text for one in judges],
+        check,
+    )
+    best = [-np.inf] * len(judges)
+    for reading in readings:  # a long text has several, and counts as its most relevant part
+        best[reading.item] = max(best[reading.item], reading.relevance)
+    return [float(one) for one in best]
 
 
 def _embed(
-    encoder: QuestionEncoder | ContextEncoder | None, texts: Sequence[str]
+    encoder: QuestionEncoder | ContextEncoder | None, embeds: Sequence[Embed], check: Check
 ) -> list[Embedded]:
     if encoder is None:
         raise CollectionError("there is no encoder of passages; open the collection with one")
-    tokens = encoder.tokens(texts)
-    vectors = encoder.encode_ids(tokens.ids)
+    # Far beyond what the model reads nothing is even tokenized: that alone would take long.
+    most = _CHARACTERS * encoder.encoding.max_length
+    texts = [one.text[:most] for one in embeds]
+    tokens = (
+        encoder.tokens(texts)
+        if isinstance(encoder, QuestionEncoder)
+        else encoder.tokens(
+            [{"title": e.title[:most], "text": text} for e, text in zip(embeds, texts, strict=True)]
+        )
+    )
+    vectors = encoder.encode_ids(tokens.ids, check)
     return [
-        Embedded(vector, len(ids), cut)
-        for vector, ids, cut in zip(vectors, tokens.ids, tokens.cut, strict=True)
+        Embedded(vector, len(ids), cut or len(one.text) > most)
+        for one, vector, ids, cut in zip(embeds, vectors, tokens.ids, tokens.cut, strict=True)
     ]
 
 
-def _tokens(text: str) -> int:
-    return len(text.encode("utf-8", "replace")) // _BYTES + _SPECIAL
+def _tokens(text: str, size: int = _BYTES) -> int:
+    return len(text.encode("utf-8", "replace")) // size + _SPECIAL
+
+
+def _room(settings: ReadingSettings, heads: int) -> tuple[int, int]:
+    """Tokens of text in a window beside so many of question and title, and from one to the next."""
+    least = min(MIN_TEXT, settings.max_length // 2)
+    room = max(least, settings.max_length - heads - _SPECIAL)
+    return room, max(1, room - min(settings.stride, room // 2))
+
+
+def _windows_tokens(settings: ReadingSettings, heads: int, text: int) -> int:
+    """Tokens that are read of a text, in as many windows as it takes."""
+    room, step = _room(settings, heads)
+    if text <= room:
+        return min(settings.max_length, heads + text)
+    return settings.max_length * (1 + math.ceil((text - room) / step))
+
+
+def _reading_tokens(opened: Opened) -> int:
+    """Tokens that are read of one of a version's passages, with a question: the mean of some."""
+    if opened.reader is None:
+        return 0
+    collection, settings = opened.searcher.collection, opened.reader.settings
+    rows = np.unique(np.linspace(0, collection.starts[-1] - 1, _SAMPLE).astype(int)).tolist()
+    counts = [
+        _windows_tokens(
+            settings, 32 + _tokens(one.title, _OWN_BYTES), _tokens(one.text, _OWN_BYTES)
+        )
+        for one in collection.passages(rows)
+    ]
+    return math.ceil(np.mean(counts))

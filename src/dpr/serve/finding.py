@@ -7,6 +7,7 @@ of requests or threads.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -20,8 +21,10 @@ from dpr.encoding import QuestionEncoder
 from dpr.interchange.hits import hit_shape
 from dpr.pipeline.asking import Opened
 from dpr.records import Answer, Hit
+from dpr.serve.batching import Check, TooLate
 from dpr.serve.work import Find, Found, How
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Results = dict[int, T | Exception]
 
@@ -29,13 +32,20 @@ Results = dict[int, T | Exception]
 class Finding:
     """The questions of a round, on their way."""
 
-    def __init__(self, finds: Sequence[Find], opened: Opened, encoder: QuestionEncoder) -> None:
+    def __init__(
+        self,
+        finds: Sequence[Find],
+        opened: Opened,
+        encoder: QuestionEncoder,
+        check: Check = lambda *_: None,
+    ) -> None:
         self._finds, self._opened, self._encoder = finds, opened, encoder
+        self._check = check
         usual = opened.searcher.mode
         self._modes = [usual if one.how.mode == "auto" else one.how.mode for one in finds]
 
-    def run(self, model_id: str) -> list[Found | Exception]:
-        """What came of each question."""
+    def run(self, model_id: str, number: int = 0) -> list[Found | Exception]:
+        """What came of each question; ``number``: of what is open, see ``Found``."""
         vectors, cut = self._encoded()
         hits = self._searched(vectors)
         answers = self._answered(hits)
@@ -55,7 +65,7 @@ class Finding:
             if one.read:
                 shape["answers"] = [asdict(answer) for answer in answers[n]]  # type: ignore[union-attr]
             shape["hits"] = [hit_shape(hit) for hit in hits[n]]  # type: ignore[union-attr]
-            found.append(Found(to_json(shape), version, cut[one.question]))
+            found.append(Found(to_json(shape), number, cut[one.question]))
         return found
 
     def _encoded(self) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, bool]]:
@@ -67,7 +77,7 @@ class Finding:
         texts = list(needed)
         tokens = self._encoder.tokens(texts)
         which = [n for n, text in enumerate(texts) if needed[text]]
-        vectors = self._encoder.encode_ids([tokens.ids[n] for n in which])
+        vectors = self._encoder.encode_ids([tokens.ids[n] for n in which], self._check)
         return (
             dict(zip((texts[n] for n in which), vectors, strict=True)),
             dict(zip(texts, tokens.cut, strict=True)),
@@ -79,14 +89,18 @@ class Finding:
             groups[one.how, mode != "bm25" or one.read].append(n)
         hits: Results[list[Hit]] = {}
         for (how, by_vector), which in groups.items():
-            texts = [self._finds[n].question for n in which]
-            given = np.stack([vectors[text] for text in texts]) if by_vector else None
+            texts = {n: self._finds[n].question for n in which}
 
             def search(
-                texts: Sequence[str] = texts, given: Any = given, how: How = how
+                some: Sequence[int],
+                texts: dict[int, str] = texts,
+                how: How = how,
+                by_vector: bool = by_vector,
             ) -> list[list[Hit]]:
+                self._check()
+                given = np.stack([vectors[texts[n]] for n in some]) if by_vector else None
                 return self._opened.searcher.search(
-                    texts,
+                    [texts[n] for n in some],
                     given,
                     how.k,
                     mode=how.mode,
@@ -101,17 +115,27 @@ class Finding:
         which = [n for n, one in enumerate(self._finds) if one.read and isinstance(hits[n], list)]
         reader = self._opened.reader
 
-        def read() -> list[tuple[Answer, ...]]:
+        def read(some: Sequence[int]) -> list[tuple[Answer, ...]]:
             assert reader is not None  # no route reads without one
-            questions = [self._finds[n].question for n in which]
-            return reader.answer_many(questions, [hits[n] for n in which])  # type: ignore[misc]
+            questions = [self._finds[n].question for n in some]
+            found: list[list[Hit]] = [hits[n] for n in some]  # type: ignore[misc]
+            return reader.answer_many(questions, found, self._check)
 
         return apart(which, read) if which else {}
 
 
-def apart(which: Sequence[int], done: Callable[[], Sequence[T]]) -> Results[T]:
-    """What a function gives for some tasks; its error is theirs, and touches no others."""
+def apart(which: Sequence[int], done: Callable[[Sequence[int]], Sequence[T]]) -> Results[T]:
+    """What a function gives for some tasks: for all together or, where that fails, for each alone,
+    so that an error is of its task and touches no others."""
     try:
-        return dict(zip(which, done(), strict=True))
+        return dict(zip(which, done(which), strict=True))
+    except TooLate:
+        raise
     except Exception as error:
-        return dict.fromkeys(which, error)
+        if len(which) == 1:
+            return {which[0]: error}
+        logger.warning("%d tasks together failed; each is tried alone: %r", len(which), error)
+    found: Results[T] = {}
+    for one in which:
+        found |= apart([one], done)
+    return found

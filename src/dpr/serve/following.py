@@ -58,7 +58,7 @@ class Follower:
                 return
             self.trouble = ""
             if newest.searcher is not self._engine.opened.searcher:
-                self._engine.opened = newest
+                self._engine.put(newest)
                 self._renewed(self._engine.version)
 
     def _newest(self) -> Opened:

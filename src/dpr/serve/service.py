@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
@@ -28,6 +29,11 @@ logger = logging.getLogger(__name__)
 _SOON = 2  # seconds, to those who come while the service begins or ends
 _WARMING = ("who", "what is it " * 8, "where does it stand " * 40)
 _WARMING_SECONDS = 600.0
+_STOPPING_SECONDS = 0.5  # for what was given up to end
+_FAILURES = 3  # rounds in a row, after which the service says for some seconds that it is not ready
+_FAILURE_SECONDS = 5.0
+MOST_TOGETHER = 2000
+"""Hits that a request may have, all questions together."""
 
 T = TypeVar("T")
 Stage = Literal["starting", "ready", "draining"]
@@ -48,7 +54,11 @@ class Service:
         self.failure: BaseException | None = None
         self._cache = Cache(settings.cache_bytes)
         self._batcher: Batcher[Task] = Batcher(
-            engine.run, settings.round_tokens, self.door.leave, self._worked
+            engine.run,
+            settings.round_tokens,
+            self.door.leave,
+            self._worked,
+            lambda: self.door.pace,
         )
         self.follower = Follower(engine, settings.reload_seconds, self._renewed)
         self._following: asyncio.Task[None] | None = None
@@ -56,7 +66,7 @@ class Service:
             ("dpr_index_version", "Of the collection, that is asked.", lambda: engine.version),
             ("dpr_waiting_items", "Tasks waiting or worked on.", lambda: self.door.items),
             ("dpr_waiting_tokens", "Tokens reserved for them.", lambda: self.door.tokens),
-            ("dpr_body_bytes", "Bytes held of bodies.", lambda: self.door.bytes),
+            ("dpr_body_bytes", "Bytes held of bodies and answers.", lambda: self.door.bytes),
             ("dpr_cache_bytes", "Bytes held in the cache.", lambda: self._cache.bytes),
         ):
             watch.gauge(name, text, value)
@@ -64,11 +74,20 @@ class Service:
     async def start(self) -> None:
         """Warms all that a first request would wait for; ready when it returns."""
         self._batcher.start()
-        tasks: list[Task] = [Find(text, How(), self.answers) for text in _WARMING]
+        tasks: list[Task] = [
+            Find(text, How(mode=mode), self.answers)
+            for mode in self.engine.modes
+            for text in _WARMING
+        ]
         if self.engine.passages is not None:
             tasks += [Embed(text, "passage") for text in _WARMING]
-        for task in tasks:
-            await self._done([task], time.monotonic() + _WARMING_SECONDS)
+        sizes = self.engine.sizes(tasks, self.settings.round_tokens)
+        # Not what waits at the door, which has room for less than this; but it leaves through it.
+        self.door.items, self.door.tokens = len(tasks), sum(sizes)
+        end = time.monotonic() + _WARMING_SECONDS
+        for future in self._batcher.submit(tasks, sizes, end):
+            await future
+        self.door.pace = 0.0  # that of the first rounds is nobody's
         if self.stage == "starting":
             self.stage = "ready"
         self._following = asyncio.create_task(self.follower.follow())
@@ -82,7 +101,7 @@ class Service:
         self.drain()
         if self._following is not None:
             self._following.cancel()
-        await self._batcher.stop()
+        await self._batcher.stop(_STOPPING_SECONDS)
 
     @property
     def answers(self) -> bool:
@@ -103,6 +122,22 @@ class Service:
         }[self.stage]
         raise Refused(503, self.stage, detail, retry_after=_SOON)
 
+    def check_well(self) -> None:
+        """As ``check_ready``; also refuses where all that is done fails.
+
+        Raises:
+            Refused: 503.
+        """
+        self.check_ready()
+        lately = time.monotonic() - self._batcher.failed < _FAILURE_SECONDS
+        if lately and self._batcher.failures >= _FAILURES:
+            raise Refused(503, "failing", "All that is asked fails; see the log.", retry_after=5)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is somebody who works; otherwise the process is to be started anew."""
+        return self.stage == "starting" or self._batcher.alive
+
     async def find(
         self, questions: Sequence[str], how: How, read: bool, deadline: float
     ) -> list[bytes]:
@@ -115,10 +150,17 @@ class Service:
             Refused: there is no room, no time, or not what is asked for.
         """
         self._check(how, read)
-        version, found = self.engine.version, dict[str, bytes]()
+        if len(questions) * how.k > MOST_TOGETHER:
+            raise Refused(
+                413,
+                "too_much_work",
+                f"{len(questions)} questions with {how.k} hits each; together at most "
+                f"{MOST_TOGETHER} hits are given. Ask fewer at once, or for fewer.",
+            )
+        opened, found = self.engine.number, dict[str, bytes]()
         missing: list[str] = []
         for question in dict.fromkeys(questions):
-            kept = self._cache.get((version, question, how, read))
+            kept = self._cache.get((opened, question, how, read))
             if kept is None:
                 missing.append(question)
             else:
@@ -130,8 +172,9 @@ class Service:
             outcomes = await self._done([Find(one, how, read) for one in missing], deadline)
         for question, one in zip(missing, outcomes, strict=True):
             found[question] = one.body
-            key = one.version, question, how, read
-            self._cache.put(key, one.body, len(question.encode("utf-8", "replace")))
+            key = one.opened, question, how, read
+            text = f"{question}{how.where}"  # all of a key that may be long
+            self._cache.put(key, one.body, len(text.encode("utf-8", "replace")))
         self.watch.truncated(sum(one.truncated for one in outcomes))
         return [found[question] for question in questions]
 
@@ -170,8 +213,16 @@ class Service:
     ) -> list[float]:
         """The relevance logit of each (title, text) to a question; raises as ``find``."""
         self.check_reader()
-        tasks = [Judge(question, text, title) for title, text in texts]
-        return await self._done(tasks, deadline)
+        round_tokens = self.settings.round_tokens
+        whose, tasks = list[int](), list[Task]()
+        for n, (title, text) in enumerate(texts):
+            parts = self.engine.parts(Judge(question, text, title), round_tokens)
+            whose += [n] * len(parts)
+            tasks += parts
+        logits = [-math.inf] * len(texts)
+        for n, logit in zip(whose, await self._done(tasks, deadline), strict=True):
+            logits[n] = max(logits[n], logit)
+        return logits
 
     async def look(self, done: Callable[[Opened], T]) -> T:
         """What a function reads from the version that is asked, in a thread of its own.
@@ -192,7 +243,10 @@ class Service:
             self.door.leave(1, 1)
 
     async def _done(self, tasks: Sequence[Task], deadline: float) -> list[Any]:
-        sizes = [self.engine.size(task) for task in tasks]
+        self.check_ready()  # a body may have taken its time
+        sizes = self.engine.sizes(tasks, self.settings.round_tokens)
+        ahead = self._batcher.ahead(len(tasks))
+        self.door.check_time(ahead, sum(sizes), deadline - time.monotonic())
         self.door.enter(len(tasks), sum(sizes))
         futures = self._batcher.submit(tasks, sizes, deadline)
         try:
@@ -208,8 +262,8 @@ class Service:
         except DPRError as error:
             raise _unreadable(error) from error
         finally:
-            for future in futures:
-                future.cancel()
+            if not all(future.done() for future in futures):
+                self._batcher.withdraw(futures)
 
     def _worked(self, done: Round) -> None:
         self.door.worked(done.tokens, done.seconds)

@@ -38,10 +38,15 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of it: JSON as ``SearchResult`` or ``AnswerResult`` say, and the version asked."""
+    """What came of it: JSON as ``SearchResult`` or ``AnswerResult`` say.
+
+    Attributes:
+        opened: which of the versions that the engine had open was asked, counted from its start: a
+            collection that is made anew begins again with version 1.
+    """
 
     body: bytes
-    version: int
+    opened: int
     truncated: bool
 
 
@@ -51,6 +56,7 @@ class Embed:
 
     text: str
     tower: Tower
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

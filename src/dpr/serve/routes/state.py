@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from dpr import __version__
-from dpr.serve.problems import documented
+from dpr.serve.problems import Refused, documented
 from dpr.serve.schemas import MOST_INPUTS, Info, State
 from dpr.serve.service import Service
 
@@ -16,21 +16,23 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["State"])
     guarded = documented(401, 403)
 
-    @router.get("/live", response_model=State)
+    @router.get("/live", response_model=State, responses=documented(503))
     async def live() -> State:
         """Whether the process lives; if not, it is to be started anew."""
+        if not service.alive:
+            raise Refused(503, "dead", "Nothing is worked on any more.", retry_after=5)
         return State(status="alive")
 
     @router.get("/ready", response_model=State, responses=documented(503))
     async def ready() -> State:
         """Whether questions are admitted now."""
-        service.check_ready()
+        service.check_well()
         return State(status="ready")
 
     @router.get("/health", responses=documented(503), response_class=Response)
     async def health() -> Response:
         """As /ready, the way text-embeddings-inference says it."""
-        service.check_ready()
+        service.check_well()
         return Response()
 
     @router.get("/info", response_model=Info, responses=guarded)
@@ -57,13 +59,13 @@ def _info(service: Service) -> Info:
         max_concurrent_requests=settings.waiting_items,
         max_input_length=encoder.encoding.max_length,
         max_batch_tokens=settings.round_tokens,
-        max_client_batch_size=MOST_INPUTS,
+        max_client_batch_size=min(MOST_INPUTS, settings.waiting_items),
         auto_truncate=True,
         tokenization_workers=1,
         version=__version__,
         index_version=collection.version,
         passages=len(collection),
         dim=encoder.dim,
-        modes=["dense", "bm25", "hybrid"] if engine.has_words else ["dense"],
+        modes=engine.modes,
         answers=service.answers,
     )
