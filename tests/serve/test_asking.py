@@ -129,3 +129,55 @@ def test_without_a_reader_nothing_is_answered(serve: Any, made: Any, tiny_model:
     assert client.post("/v1/search", json={"question": "who"}).status_code == 200
     given = client.post("/v1/answer", json={"question": "who"})
     assert (given.status_code, given.json()["code"]) == (404, "no_reader")
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "fields": {str(n): {} for n in range(100_000)},
+    "names of filters": {"question": "who", "where": {str(n): {} for n in range(100_000)}},
+    "operators": {"question": "who", "where": {"year": {str(n): 1 for n in range(100_000)}}},
+    "values": {"question": "who", "where": {"year": [{}] * 300_000}},
+    "questions": {"question": [1] * 500_000},
+    "conditions": {"question": "who", "filters": [1] * 500_000},
+    "a long name": {"question": "who", "where": {"a" * 1_900_000: {"b": 1}}},
+    "a long value": {"question": "who", "where": {"a": "b" * 1_900_000}},
+    "a long field": {"question": "who", "a" * 1_900_000: 1},
+    "a long pattern": {"question": "who", "where": {"a": {"~": "*a" * 20_000}}},
+    "long together": {"question": "who", "where": {"a": ["b" * 500] * 50}},
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_is_wrong_a_hundred_thousand_times_is_told_in_few_words(
+    client: TestClient, what: str
+) -> None:
+    given = client.post("/v1/search", json=HOSTILE[what])
+    assert given.status_code == 422
+    assert 1 <= len(given.json()["errors"]) <= 20
+    assert len(given.content) < 12_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embed", {"inputs": [{}] * 500_000}),
+        ("/v1/rerank", {"query": "who", "documents": [{}] * 500_000}),
+        ("/v1/embeddings", {"model": "tiny", "input": [1] * 500_000}),
+        ("/rerank", {str(n): 1 for n in range(100_000)}),
+    ],
+)
+def test_so_on_other_routes(client: TestClient, path: str, body: dict[str, Any]) -> None:
+    given = client.post(path, json=body)
+    assert given.status_code == 422
+    assert len(given.content) < 12_000
+
+
+def test_few_errors_are_found_however_many_there_are() -> None:
+    """What takes the time is finding them, on the loop that all share."""
+    from pydantic import ValidationError
+
+    from dpr.serve.schemas import SearchRequest
+
+    for what, body in HOSTILE.items():
+        with pytest.raises(ValidationError) as caught:
+            SearchRequest.model_validate(body)
+        assert caught.value.error_count() <= 30, what

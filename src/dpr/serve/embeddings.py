@@ -9,18 +9,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from dpr.serve.bounds import Body
 from dpr.serve.schemas import MOST_INPUTS
 from dpr.serve.work import Tower
 
 Input = Annotated[str, StringConstraints(min_length=1)]
 
 
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(Body):
     """Texts to make vectors of. Fields that are not listed here are allowed, and mean nothing."""
 
     model_config = ConfigDict(strict=True)
 
-    input: Input | Annotated[list[Input], Field(min_length=1, max_length=MOST_INPUTS)] = Field(
+    input: (
+        Input | Annotated[list[Input], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)]
+    ) = Field(
         description="A text or several. Not lists of token ids: those of other tokenizers would "
         "mean something else here.",
         examples=["Where does the Danube rise?"],

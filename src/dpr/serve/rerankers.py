@@ -9,15 +9,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from dpr.serve.bounds import Body
 from dpr.serve.schemas import LONGEST_QUESTION, MOST_INPUTS
 from dpr.serve.work import Tower
 
 Input = Annotated[str, StringConstraints(min_length=1)]
 Query = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_QUESTION)]
-Texts = Annotated[list[Input], Field(min_length=1, max_length=MOST_INPUTS)]
+Texts = Annotated[list[Input], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)]
 
 
-class _Request(BaseModel):
+class _Request(Body):
     """Fields that are not listed are allowed, and mean nothing."""
 
     model_config = ConfigDict(strict=True)
@@ -61,14 +62,16 @@ class CohereDocument(_Request):
     """A text to judge, as an object."""
 
     text: Input
-    title: str = ""
+    title: Annotated[str, StringConstraints(max_length=1024)] = ""
 
 
 class CohereRequest(_Request):
     """Texts to order by their relevance to a question."""
 
     query: Query
-    documents: Annotated[list[Input | CohereDocument], Field(min_length=1, max_length=MOST_INPUTS)]
+    documents: Annotated[
+        list[Input | CohereDocument], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)
+    ]
     model: str | None = Field(None, description="Taken and not looked at: there is one reader.")
     top_n: int | None = Field(None, ge=1, description="Results, at most; null: all.")
     return_documents: bool = False

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from dpr.errors import SettingsError
 from dpr.filters import Filters, parse_filters
+from dpr.serve.bounds import Body, small
 from dpr.serve.work import How
 
 MOST_QUESTIONS = 64
@@ -44,7 +52,7 @@ def _condition(text: str) -> str:
     return text
 
 
-Condition = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Condition = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Where = Annotated[
     dict[str, Values | Annotated[Conditions, Field(min_length=1)]],
     Field(
@@ -55,18 +63,19 @@ Where = Annotated[
         examples=[{"year": {">=": 1990}}],
     ),
     AfterValidator(_filters),
+    BeforeValidator(small),
 ]
 Mode = Literal["auto", "dense", "bm25", "hybrid"]
 
 
-class Asking(BaseModel):
+class Asking(Body):
     """What searching and answering have in common."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    question: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_QUESTIONS)] = Field(
-        description="A question, or several.", examples=["Where does the Danube rise?"]
-    )
+    question: (
+        Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_QUESTIONS, fail_fast=True)]
+    ) = Field(description="A question, or several.", examples=["Where does the Danube rise?"])
     mode: Mode = Field(
         "auto",
         description="By vectors (dense), by words (bm25), or by both (hybrid); auto: as the "
@@ -76,6 +85,7 @@ class Asking(BaseModel):
     filters: list[Annotated[Condition, AfterValidator(_condition)]] = Field(
         [],
         max_length=32,
+        fail_fast=True,
         description="More conditions, each as text, as the command line takes them.",
         examples=[["year>=1990", "lang=en|de"]],
     )

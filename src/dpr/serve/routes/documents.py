@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dpr.records import Document
+from dpr.serve.bounds import Body, few
 from dpr.serve.changing import Changer
 from dpr.serve.problems import documented
 
@@ -17,9 +18,10 @@ LONGEST_ID = 512
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=r"^\S(.*\S)?$")]
 Fact = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
+Facts = Annotated[list[Fact], Field(fail_fast=True)]
 
 
-class DocumentIn(BaseModel):
+class DocumentIn(Body):
     """A document to be found from now on."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -27,17 +29,21 @@ class DocumentIn(BaseModel):
     id: Id
     text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
     title: Annotated[str, StringConstraints(max_length=1024)] = ""
-    metadata: dict[Annotated[str, StringConstraints(min_length=1)], Fact | list[Fact] | None] = (
-        Field({}, max_length=64, description="What searches can be narrowed by.")
-    )
+    metadata: Annotated[
+        dict[Annotated[str, StringConstraints(min_length=1)], Fact | Facts | None],
+        Field(max_length=64, description="What searches can be narrowed by."),
+        BeforeValidator(few),
+    ] = Field({})
 
 
-class DocumentsRequest(BaseModel):
+class DocumentsRequest(Body):
     """Documents; those with ids of documents that were sent before take their places."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    documents: Annotated[list[DocumentIn], Field(min_length=1, max_length=MOST_DOCUMENTS)]
+    documents: Annotated[
+        list[DocumentIn], Field(min_length=1, max_length=MOST_DOCUMENTS, fail_fast=True)
+    ]
     replace: bool = Field(False, description="Take the places of other sources' documents too.")
 
 
