@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -31,7 +32,7 @@ DOCUMENTS = [
     for n in range(8)
 ]
 READING = ReadingSettings(no_answer_below=0.0)
-USUAL = ServeSettings(reload_seconds=0.05)
+USUAL = ServeSettings(reload_seconds=0.05, grace_seconds=0.1)
 
 Client = Callable[..., AbstractContextManager[TestClient]]
 
@@ -65,13 +66,21 @@ def engine(made: Path, tiny_model: Path) -> Iterator[Engine]:
 
 @contextmanager
 def started(
-    engine: Engine, keys: Keys | None = None, *, local_only: bool = False, **limits: Any
+    engine: Engine,
+    keys: Keys | None = None,
+    *,
+    local_only: bool = False,
+    host: str = "",
+    **limits: Any,
 ) -> Iterator[TestClient]:
     """A client of a service that is ready."""
-    app = create_app(engine, replace(USUAL, **limits), keys, local_only=local_only)
+    app = create_app(engine, replace(USUAL, **limits), keys, local_only=local_only, host=host)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        end = time.monotonic() + 60
         while client.get("/ready").status_code == 503:
-            pass
+            assert app.state.service.failure is None
+            assert time.monotonic() < end
+            time.sleep(0.005)
         yield client
 
 

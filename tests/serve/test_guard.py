@@ -144,20 +144,113 @@ def test_pages_of_elsewhere_cannot_ask_a_server_of_this_machine(engine: Engine) 
         assert client.post("/v1/search", json={"question": "a"}, headers=other).status_code == 403
 
 
+def test_a_server_of_this_machine_answers_by_the_address_it_listens_on(engine: Engine) -> None:
+    for host, other in (("127.0.0.2", "127.0.0.3"), ("0:0:0:0:0:0:0:1", "::2")):
+        with started(engine, local_only=True, host=host) as client:
+            for name, status in ((host, 200), (other, 403)):
+                named = f"[{name}]" if ":" in name else name
+                given = client.get("/live", headers={"host": f"{named}:8000"})
+                assert given.status_code == status
+
+
+def test_pages_of_other_ports_of_this_machine_cannot_ask_either(engine: Engine) -> None:
+    with started(engine, local_only=True) as client:
+        for origin, status in (
+            ("http://127.0.0.1", 200),
+            ("http://127.0.0.1:3000", 403),
+            ("null", 403),
+        ):
+            headers = {"origin": origin, "host": "127.0.0.1", "sec-fetch-site": "same-site"}
+            given = client.post("/v1/search", json={"question": "a"}, headers=headers)
+            assert given.status_code == status
+
+
+@pytest.mark.parametrize("others", ['prefs={"a": 1}', "a=x y", "k[]=1", "=", "b"])
+def test_the_session_is_found_beside_cookies_of_other_applications(
+    locked: TestClient, others: str
+) -> None:
+    session = KEYS.session(ASK)
+    cookies = {"cookie": f"{others}; dpr_session={session}; more=1"}
+    assert locked.get("/info", headers=cookies).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://answers.example", "http://127.0.0.1", None])
+def test_the_cookie_is_secure_where_people_come_by_https(
+    locked: TestClient, origin: str | None
+) -> None:
+    headers = {"origin": origin} if origin else {}
+    given = locked.post("/signin", data={"key": ASK}, headers=headers, follow_redirects=False)
+    locked.cookies.clear()
+    secure = bool(origin and origin.startswith("https"))
+    assert ("Secure" in given.headers["set-cookie"]) is secure
+
+
+def test_documents_neither_come_nor_go_while_the_server_begins_or_ends(engine: Engine) -> None:
+    with started(engine, KEYS) as client:
+        client.app.state.service.drain()  # type: ignore[attr-defined]
+        for method, path in (("POST", "/v1/documents"), ("DELETE", "/v1/documents/d1")):
+            given = client.request(method, path, headers=bearer(CHANGE))
+            assert (given.status_code, given.json()["code"]) == (503, "draining")
+
+
+def test_a_fault_is_answered_as_the_rest_and_its_log_has_the_id(
+    locked: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Service, "embed", lambda *_: 1 / 0)
+    headers = bearer(ASK) | {"x-request-id": "abc"}
+    body = {"inputs": "who"}
+    with caplog.at_level(logging.ERROR, logger="dpr.serve"):
+        given = locked.post("/embed", json=body, headers=headers)
+    assert given.status_code == 500
+    assert set(given.json()) == {"error", "error_type"}
+    assert given.headers["x-request-id"] == "abc"
+    assert given.headers["x-content-type-options"] == "nosniff"
+    [record] = [one for one in caplog.records if one.exc_info]
+    from dpr.serve.watching import JsonLines, request_id
+
+    request_id.set("abc")  # as it is where the line is written
+    line = json.loads(JsonLines().format(record))
+    assert line["request_id"] == "abc"
+    assert "ZeroDivisionError" in line["exception"]
+
+
+def test_probes_and_strangers_fill_no_log(
+    locked: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="dpr.serve.access"):
+        for path in ("/live", "/ready", "/health", "/info", "/"):
+            locked.get(path)
+    assert not caplog.records
+    metrics = locked.get("/metrics", headers=bearer(ASK)).text
+    assert 'dpr_refusals_total{code="key"}' in metrics
+
+
+def test_questions_are_logged_only_where_that_is_asked_for(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with started(engine, log_questions=True) as client, caplog.at_level(logging.INFO, "dpr.serve"):
+        client.post("/v1/search", json={"question": "who lives"})
+    facts = [getattr(one, "facts", {}) for one in caplog.records]
+    assert {"questions": ["who lives"]} in facts
+
+
 def test_no_cross_origin_answers(client: TestClient) -> None:
     given = client.get("/info", headers={"origin": "https://evil.example"})
     assert not [name for name in given.headers if name.startswith("access-control")]
 
 
-async def ask(app: Any, chunks: list[bytes], *, stall: bool = False, **headers: str) -> list[Any]:
-    """One request to ``/v1/search``, its body in chunks; ``stall``: the last never comes."""
+async def ask(
+    app: Any, chunks: list[bytes], *, stall: bool = False, path: str = "/v1/search", **headers: str
+) -> list[Any]:
+    """One request, its body in chunks, which are taken away; ``stall``: the last never comes."""
     sent: list[Any] = []
-    waiting = list(chunks)
+    chunks.reverse()
+    waiting = chunks
 
     async def receive() -> Any:
         if not waiting:
             await asyncio.sleep(3600)
-        return {"type": "http.request", "body": waiting.pop(0), "more_body": stall or bool(waiting)}
+        return {"type": "http.request", "body": waiting.pop(), "more_body": stall or bool(waiting)}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -168,8 +261,8 @@ async def ask(app: Any, chunks: list[bytes], *, stall: bool = False, **headers: 
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": "POST",
-        "path": "/v1/search",
-        "raw_path": b"/v1/search",
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
         "scheme": "http",
@@ -178,7 +271,8 @@ async def ask(app: Any, chunks: list[bytes], *, stall: bool = False, **headers: 
         "server": ("127.0.0.1", 80),
     }
     await app(scope, receive, send)
-    return [sent[0]["status"], json.loads(b"".join(one.get("body", b"") for one in sent[1:]))]
+    body = b"".join(one.get("body", b"") for one in sent[1:])
+    return [sent[0]["status"], json.loads(body) if body.startswith(b"{") else body]
 
 
 def test_bodies_have_limits_of_length_and_time_and_give_their_room_back(engine: Engine) -> None:
@@ -196,7 +290,9 @@ def test_bodies_have_limits_of_length_and_time_and_give_their_room_back(engine: 
             # Stated, or found out while it arrives: no more is read than is allowed.
             assert (await ask(app, [b" "], **{"content-length": "1001"}))[0] == 413
             assert (await ask(app, [b" "], **{"content-length": "9" * 5000}))[0] == 413
-            assert (await ask(app, [b" " * 400] * 1_000_000))[0] == 413
+            endless = [b" " * 400] * 1_000_000
+            assert (await ask(app, endless))[0] == 413
+            assert len(endless) == 1_000_000 - 3  # and the rest was not even looked at
             status, problem = await ask(app, [b"{"], stall=True)
             assert (status, problem["code"]) == (408, "slow_body")
             assert service.door.bytes == 0
@@ -207,6 +303,12 @@ def test_bodies_have_limits_of_length_and_time_and_give_their_room_back(engine: 
             assert (status, problem["code"]) == (429, "queue_full_bytes")
             assert [(await one)[0] for one in slow] == [408, 408]
             assert service.door.bytes == 0
+            # Where no key is asked for little is taken, and nobody's room.
+            signing = asyncio.create_task(ask(app, [b" " * 900], stall=True, path="/signin"))
+            await asyncio.sleep(0.02)
+            assert service.door.bytes == 0
+            assert (await signing)[0] == 408
+            assert (await ask(app, [b" " * 1000] * 9, path="/signin"))[0] == 413
 
     asyncio.run(main())
 

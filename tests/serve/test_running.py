@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -36,14 +36,17 @@ HEAD = b"POST /v1/search HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r
 
 @contextmanager
 def served(
-    engine: Engine, keys: Keys | None = None, **limits: Any
+    engine: Engine, keys: Keys | None = None, *, small: bool = False, **limits: Any
 ) -> Iterator[tuple[int, Service]]:
     """The port and the service of a server in a thread."""
     app = create_app(engine, replace(USUAL, **limits), keys)
     service: Service = app.state.service
     bound = running.listening("127.0.0.1", 0)
     port = bound.getsockname()[1]
+    if small:  # what lies in the kernel was taken, as far as a process can tell
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     server = running.server(app)
+    service.app_server = server  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.run, args=([bound],))
     thread.start()
     until(lambda: server.started and service.stage == "ready")
@@ -114,6 +117,20 @@ def test_a_slow_body_gets_408_and_then_is_closed(port: int, rest: bytes) -> None
         assert closed_after(made, b" ") < 3.5
 
 
+@pytest.mark.parametrize("path", [b"/live", b"/v1/nothing", b"/v1/search"])
+def test_a_connection_whose_body_ends_after_an_early_answer_is_closed_as_any(
+    engine: Engine, path: bytes
+) -> None:
+    keys = Keys.of(["ask-0123456789abcdef"])
+    with served(engine, keys, **QUICK) as (port, _), connected(port) as made:
+        made.sendall(b"POST " + path + b" HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n")
+        if path != b"/live":
+            assert made.recv(65536).startswith(b"HTTP/1.1 401 ")
+        time.sleep(0.05)
+        made.sendall(b"12345")
+        assert closed_after(made) < 3.5
+
+
 def test_a_head_without_end_is_refused(port: int) -> None:
     for piece in (b"x: " + b"a" * 500 + b"\r\n", b"a" * 500):
         with connected(port) as made:
@@ -125,6 +142,9 @@ def test_a_head_without_end_is_refused(port: int) -> None:
             assert made.recv(65536).startswith(b"HTTP/1.1 431 ")
     with connected(port) as made:  # at once
         made.sendall(b"GET /live HTTP/1.1\r\n" + b"x: aaaaaaaaaa\r\n" * 500 + b"\r\n")
+        assert made.recv(65536).startswith(b"HTTP/1.1 431 ")
+    with connected(port) as made:  # its address counts
+        made.sendall(b"GET /live?" + b"a" * 3000 + b" HTTP/1.1\r\nhost: a\r\n\r\n")
         assert made.recv(65536).startswith(b"HTTP/1.1 431 ")
 
 
@@ -146,19 +166,84 @@ def test_a_body_without_end_gets_413_and_is_not_taken(port: int) -> None:
         assert made.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_an_answer_that_nobody_takes_holds_nothing(engine: Engine) -> None:
-    with served(engine, **QUICK) as (port, service), connected(port) as made:
+def large(hits: int = 31) -> bytes:
+    """A request with an answer of a megabyte or so."""
+    questions = ",".join(f'"who is {n} {time.monotonic_ns()}"' for n in range(64))
+    body = f'{{"question": [{questions}], "k": {hits}}}'.encode()
+    return HEAD + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+def test_an_answer_that_nobody_takes_is_counted_and_then_cut_off(engine: Engine) -> None:
+    limits = QUICK | {"write_seconds": 1.0, "waiting_bytes": 1_000_000}
+    with served(engine, small=True, **limits) as (port, service), connected(port) as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        body = (
-            b'{"question": ["' + b'","'.join(b"who is %d" % n for n in range(64)) + b'"], "k": 99}'
-        )
-        request = HEAD + b"content-length: %d\r\n\r\n" % len(body) + body
+        made.sendall(large())
+        until(lambda: service.door.bytes > 300_000)  # what was sent, and lies in this process
+        assert service.door.items == 0
+        # Another such answer finds no room; a small one does.
+        url = f"http://127.0.0.1:{port}/v1/search"
+        asked = {"question": [f"which {n}" for n in range(64)], "k": 31}
+        refused = httpx2.post(url, json=asked)
+        assert (refused.status_code, refused.json()["code"]) == (429, "queue_full_bytes")
+        assert httpx2.post(url, json={"question": "who", "k": 2}).status_code == 200
+        until(lambda: service.door.bytes == 0)
+        # Cut off, and not closed behind an answer that is whole.
+        made.settimeout(5)
+        got = b""
         with suppress(OSError):
-            for _ in range(30):
-                made.sendall(request)  # and takes no answer
-                time.sleep(0.05)
-            pytest.fail("the connection was not closed")
+            while part := made.recv(65536):
+                got += part
+        length = int(got.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert len(got) < length
+
+
+def test_who_takes_an_answer_slowly_but_steadily_gets_all_of_it(engine: Engine) -> None:
+    limits = QUICK | {"write_seconds": 0.5}
+    with served(engine, small=True, **limits) as (port, _), closing(socket.socket()) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        made.settimeout(5)
+        made.connect(("127.0.0.1", port))
+        made.sendall(large())
+        began, got = time.monotonic(), b""
+        while not got.endswith(b"]}]}"):
+            part = made.recv(16_384)
+            assert part
+            got += part
+            time.sleep(0.03)
+        assert time.monotonic() - began > 0.5
+        assert len(got) > int(got.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+
+
+def test_work_for_who_hangs_up_is_not_begun_and_gives_its_room_back(engine: Engine) -> None:
+    gated = Gated(engine)
+    with served(gated) as (port, service):
+        gated.rounds.clear()
+        gated.gate.clear()
+        body = b'{"question": "who %d"}'
+        for n in range(3):
+            with connected(port) as made:
+                one = body % n
+                made.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(one) + one)
+                until(lambda n=n: service.door.items == min(n, 1) + 1)  # type: ignore[misc]
+        until(lambda: service.door.items == 1)  # the one that was begun
+        gated.gate.set()
         until(lambda: service.door.items == 0)
+        assert len(gated.rounds) == 1
+        metrics = service.watch.text().decode()
+        assert 'status="499"' in metrics
+
+
+def test_more_connections_than_are_allowed_are_closed(engine: Engine) -> None:
+    with served(engine, connections=3) as (port, _), ExitStack() as stack:
+        inside = [stack.enter_context(connected(port)) for _ in range(3)]
+        for one in inside:
+            one.sendall(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert one.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with connected(port) as late:
+            assert closed_after(late) < 1
+        inside[0].close()
+        time.sleep(0.1)
+        assert httpx2.get(f"http://127.0.0.1:{port}/live").status_code == 200
 
 
 def test_requests_one_after_the_other_on_one_connection(port: int) -> None:
@@ -201,6 +286,61 @@ def test_ending_finishes_what_was_admitted(engine: Engine) -> None:
     assert answers == [200] * 8
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), 1)
+
+
+def test_while_it_ends_others_are_told_so_and_then_find_nobody(engine: Engine) -> None:
+    gated = Gated(engine)
+    answers: list[httpx2.Response] = []
+    with served(gated, grace_seconds=0.6) as (port, service):
+        url = f"http://127.0.0.1:{port}"
+        gated.gate.clear()
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx2.post(url + "/v1/search", json={"question": "who"}))
+        )
+        asking.start()
+        until(lambda: service.door.items == 1)
+        service.app_server.handle_exit(signal.SIGTERM, None)  # type: ignore[attr-defined]
+        for _ in range(3):
+            given = httpx2.get(url + "/ready")
+            assert (given.status_code, given.json()["code"]) == (503, "draining")
+        assert httpx2.post(url + "/v1/search", json={"question": "whose"}).status_code == 503
+        assert httpx2.delete(url + "/v1/documents/a").status_code in (403, 503)
+        assert httpx2.get(url + "/live").status_code == 200
+        until(lambda: not listens(port))
+        assert not answers
+        gated.gate.set()
+        asking.join(10)
+    assert answers[0].status_code == 200
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError), connected(port):
+        return True
+    return False
+
+
+def test_what_is_not_done_when_all_time_is_over_is_answered_too_and_the_end_comes(
+    engine: Engine,
+) -> None:
+    """Work that hangs: who asked is told, and the server ends without it."""
+    gated = Gated(engine)
+    answers: list[httpx2.Response] = []
+    began = 0.0
+    with served(gated, deadline=0.8, drain_seconds=1.0) as (port, service):
+        object.__setattr__(service.settings, "deadline", 30.0)  # as a change of documents has none
+        gated.gate.clear()
+        url = f"http://127.0.0.1:{port}/v1/search"
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx2.post(url, json={"question": "who"}))
+        )
+        asking.start()
+        until(lambda: service.door.items == 1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 4
+    asking.join(5)
+    gated.gate.set()
+    assert (answers[0].status_code, answers[0].json()["code"]) == (503, "draining")
+    assert int(answers[0].headers["retry-after"]) >= 1
 
 
 def test_a_service_that_cannot_begin_ends_the_server(

@@ -95,7 +95,7 @@ def serve(
     bound = listening(host, port)
     with bound:
         engine = Engine.open(collection, model=model, reader=reader, read=not search_only)
-        app = create_app(engine, limits, known, local_only=local and not known)
+        app = create_app(engine, limits, known, local_only=local and not known, host=host)
         _log_lines()
         address = bound.getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]

@@ -31,6 +31,7 @@ from dpr.serve.watching import Watch
 logger = logging.getLogger(__name__)
 
 _SHOWN_ERRORS = 20
+_LONGEST_PLACE = 200
 
 
 def create_app(
@@ -39,13 +40,14 @@ def create_app(
     keys: Keys | None = None,
     *,
     local_only: bool = False,
+    host: str = "",
 ) -> FastAPI:
     """An application; it loads and warms when it starts, and is ready a little later.
 
     Args:
         settings: the limits.
         keys: who may ask; None or none: everybody.
-        local_only: see ``Guard``.
+        local_only, host: see ``Guard``.
 
     Returns:
         it, with the ``Service`` as ``app.state.service``.
@@ -69,8 +71,7 @@ def create_app(
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(Exception, _fault)
-    app.add_middleware(Guard, service=service, keys=keys, local_only=local_only)
+    app.add_middleware(Guard, service=service, keys=keys, local_only=local_only, host=host)
     app.openapi = lambda: _described(app, bool(keys))  # type: ignore[method-assign]
     return app
 
@@ -110,7 +111,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
         detail = f"The body is not JSON: see character {at}."
         return await _refused(request, Refused(400, "not_json", detail))
     places = [
-        Place(place=".".join(map(str, one["loc"])), message=one["msg"]).model_dump()
+        Place(
+            place=".".join(map(str, one["loc"]))[:_LONGEST_PLACE],
+            message=one["msg"][:_LONGEST_PLACE],
+        ).model_dump()
         for one in found[:_SHOWN_ERRORS]
     ]
     detail = "The request is not as the schema says."
@@ -133,12 +137,6 @@ async def _plain(request: Request, error: Exception) -> Response:
         headers=dict(error.headers or {}),
     )
     return await _refused(request, refused)
-
-
-async def _fault(request: Request, error: Exception) -> Response:
-    """What nobody foresaw. The traceback is in the log, which Starlette's raising again writes."""
-    detail = "The server failed; its log has the request's id."
-    return await _refused(request, Refused(500, "fault", detail))
 
 
 def _described(app: FastAPI, guarded: bool) -> dict[str, Any]:

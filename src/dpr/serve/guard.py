@@ -9,36 +9,59 @@ guarded without anybody thinking of it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dpr.serve.holding import Answering, Gone, Held, whole
 from dpr.serve.keys import Keys, Role
 from dpr.serve.page import STATIC
 from dpr.serve.problems import Refused, rendered
 from dpr.serve.service import Service
-from dpr.serve.watching import access
+from dpr.serve.watching import access, request_id
+
+logger = logging.getLogger(__name__)
 
 OPEN = frozenset({"/live", "/ready", "/health", "/signin", *STATIC})
 CHANGES = "/v1/documents"
 COOKIE = "dpr_session"
+CONNECTION = "dpr.connection"
+"""The extension of ASGI by which a server brings its ``Connection``."""
+_READING = frozenset({"GET", "HEAD"})
+_SIGNIN_BYTES = 4096  # of a form with a key
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _WANTED = {
     b"authorization",
     b"content-length",
     b"cookie",
     b"host",
+    b"origin",
     b"sec-fetch-mode",
     b"sec-fetch-site",
     b"x-request-id",
 }
+
+
+class Connection(Protocol):
+    """What a server tells of a connection: ``running`` has one, other servers need none.
+
+    Attributes:
+        gone: called when the client left; the guard sets it for each request.
+    """
+
+    gone: Callable[[], object] | None
+
+    def taken(self) -> Awaitable[None]:
+        """Waits until the client took the answer, or left."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,6 +72,7 @@ class Arrival:
         began, deadline: by ``time.monotonic()``.
         status: of the answer; 0 before there is one.
         code: why it was refused; empty where it was not.
+        gone: the client left, and nobody is to be answered.
     """
 
     id: str
@@ -57,6 +81,14 @@ class Arrival:
     role: Role | None = None
     status: int = 0
     code: str = ""
+    gone: bool = False
+    _task: asyncio.Task[Any] | None = field(default_factory=asyncio.current_task)
+
+    def leave(self) -> None:
+        """Ends the work for a client that left."""
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 class Guard:
@@ -66,10 +98,16 @@ class Guard:
         keys: false: everybody may ask, and nobody may change documents.
         local_only: take only requests that name this machine as their host, so that no page of
             elsewhere can have its name point here and ask.
+        host: another name or address of this machine.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, keys: Keys, local_only: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, service: Service, keys: Keys, local_only: bool, host: str = ""
+    ) -> None:
         self._app, self._service, self._keys = app, service, keys
+        named = f"[{host}]" if ":" in host else host
+        names = "|".join(re.escape(name) for name in (*_LOCAL, named) if name)
+        self._local = re.compile(rf"({names})(:[0-9]{{1,5}})?", re.IGNORECASE)
         self._local_only = local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,38 +119,86 @@ class Guard:
         known = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         arrival = Arrival(known, began, began + self._service.settings.deadline)
         scope["dpr"] = arrival
-        answer = _noting(arrival, send)
-        held = _Held(self._service)
+        request_id.set(arrival.id)
+        connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
+        if connection is not None:
+            connection.gone = arrival.leave
+        is_open = scope["path"] in OPEN
+        most = _SIGNIN_BYTES if is_open else self._service.settings.body_bytes
+        held = Held(self._service, most, reserved=not is_open)
+        answer = Answering(send, held, _headers(arrival))
         try:
-            self._admit(scope, headers, arrival)
-            body = await held.read(receive, headers)
-            await self._app(scope, _whole(body, receive), answer)
-        except Refused as refused:
-            await respond(refused, scope, answer)
-        except _Gone:
-            arrival.status = 499
-        except Exception:
-            arrival.status = 500  # which is answered, and logged, further out
-            raise
+            await self._answer(scope, receive, headers, held, answer)
+            if connection is not None:
+                await connection.taken()
+        except asyncio.CancelledError:
+            await self._cut_off(scope, answer)
         finally:
             held.let_go()
+            arrival.status = answer.status or arrival.status
             self._note(scope, arrival)
 
+    async def _answer(
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[bytes, bytes],
+        held: Held,
+        answer: Answering,
+    ) -> None:
+        """Answers a request, whatever comes of it."""
+        arrival: Arrival = scope["dpr"]
+        try:
+            self._admit(scope, headers, arrival)
+            # What comes with a GET means nothing, and is not waited for.
+            body = b""
+            if scope["method"] not in _READING:
+                body = await held.read(receive, headers, arrival.deadline)
+            await self._app(scope, whole(body, receive), answer)
+            if answer.refused is not None:
+                raise answer.refused
+        except Refused as refused:
+            await respond(refused, scope, answer.send)
+        except Gone:
+            arrival.status = 499
+        except Exception:
+            logger.exception("a request failed")
+            if answer.status:
+                raise  # the answer has begun; what is missing of it shows
+            detail = "The server failed; its log has the request's id."
+            await respond(Refused(500, "fault", detail), scope, answer.send)
+
+    async def _cut_off(self, scope: Scope, answer: Answering) -> None:
+        """The client left, or the server ends and has waited as long as it does."""
+        arrival: Arrival = scope["dpr"]
+        if arrival.gone:
+            arrival.status = 499
+        elif not answer.status:
+            detail = "The server is ending, and this was not done in time; ask another one."
+            refused = Refused(503, "draining", detail, retry_after=1)
+            await respond(refused, scope, answer.send)
+
     def _admit(self, scope: Scope, headers: Mapping[bytes, bytes], arrival: Arrival) -> None:
-        if self._local_only and not _LOCAL.fullmatch(headers.get(b"host", b"").decode("latin-1")):
+        host = headers.get(b"host", b"").decode("latin-1")
+        if self._local_only and not self._local.fullmatch(host):
             raise Refused(
                 403, "host", "This server answers only requests to this machine by its own name."
             )
         path, method = scope["path"], scope["method"]
         linked = method == "GET" and headers.get(b"sec-fetch-mode", b"navigate") == b"navigate"
-        if not linked and headers.get(b"sec-fetch-site") == b"cross-site":
+        # Where there are no keys, pages of other ports of this machine are other sites too.
+        origin = headers.get(b"origin", b"").decode("latin-1").partition("://")[2]
+        changing = self._local_only and method not in _READING and b"origin" in headers
+        elsewhere = changing and origin.lower() != host.lower()
+        if elsewhere or (not linked and headers.get(b"sec-fetch-site") == b"cross-site"):
             raise Refused(403, "cross_site", "Pages of other sites may not ask here.")
-        if path in OPEN and method in ("GET", "HEAD"):
+        if path in OPEN and method in _READING:
             return
         arrival.role = self._role(headers)
-        if path not in OPEN:
-            self._check_role(path, arrival.role)
-        if method == "POST" and path not in OPEN:
+        if path in OPEN:
+            return
+        self._check_role(path, arrival.role)
+        if method not in _READING:
             self._service.check_ready()
             if self._service.door.full:
                 raise self._service.door.refusal()
@@ -141,8 +227,9 @@ class Guard:
         watch.request(scope["method"], route, arrival.status, seconds)
         if arrival.code:
             watch.refused(arrival.code)
-        if arrival.status == 429 or (route == "none" and scope["path"] in OPEN):
-            return  # in their thousands; the metrics count them
+        probed = scope["path"] in OPEN and arrival.status in (200, 503)
+        if arrival.status in (401, 429) or probed:
+            return  # in their thousands, and anybody can send them; the metrics count them
         facts = {
             "request_id": arrival.id,
             "method": scope["method"],
@@ -155,91 +242,12 @@ class Guard:
         access.info("request", extra={"facts": facts})
 
 
-class _Gone(Exception):
-    """The client left before its body was there."""
-
-
-class _Held:
-    """What is held of one request's body."""
-
-    def __init__(self, service: Service) -> None:
-        self._settings, self._door, self._bytes = service.settings, service.door, 0
-
-    async def read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-        """The whole body.
-
-        Raises:
-            Refused: 413, 408 or 429; what was not read of it is left unread.
-        """
-        most = self._settings.body_bytes
-        stated = headers.get(b"content-length", b"0")
-        if not stated.isdigit() or int(stated[:20]) > most:
-            raise self._too_long()
-        parts: list[bytes] = []
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    part = message.get("body", b"")
-                    if self._bytes + len(part) > most:
-                        raise self._too_long()
-                    if part:
-                        self._door.enter_bytes(len(part))
-                        self._bytes += len(part)
-                        parts.append(part)
-                    if not message.get("more_body", False):
-                        return b"".join(parts)
-        except TimeoutError:
-            raise Refused(
-                408,
-                "slow_body",
-                f"The body did not arrive within {self._settings.body_seconds:g} s.",
-            ) from None
-
-    def let_go(self) -> None:
-        """Gives the room back."""
-        self._door.leave_bytes(self._bytes)
-        self._bytes = 0
-
-    def _too_long(self) -> Refused:
-        return Refused(
-            413,
-            "body_too_long",
-            f"The body is longer than {self._settings.body_bytes} bytes; send less at once.",
-        )
-
-
-def _whole(body: bytes, receive: Receive) -> Receive:
-    """Gives the body in one piece, and after it what the connection says."""
-    given = False
-
-    async def receiving() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receiving
-
-
-def _noting(arrival: Arrival, send: Send) -> Send:
-    """Sends on, with the request's id; notes the status."""
-    more = [
+def _headers(arrival: Arrival) -> list[tuple[bytes, bytes]]:
+    return [
         (b"x-request-id", arrival.id.encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
     ]
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            arrival.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *more]}
-        await send(message)
-
-    return sending
 
 
 async def respond(refused: Refused, scope: Scope, send: Send) -> None:
@@ -255,10 +263,5 @@ async def respond(refused: Refused, scope: Scope, send: Send) -> None:
 
 
 def _cookie(headers: Mapping[bytes, bytes]) -> str:
-    if b"cookie" not in headers:
-        return ""
-    try:
-        found = SimpleCookie(headers[b"cookie"].decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    # Other applications of the host have cookies here too, which may be spelled anyhow.
+    return cookie_parser(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE, "")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import resource
 import signal
 import socket
+import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -19,12 +22,14 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dpr.errors import SettingsError
+from dpr.serve.guard import CONNECTION
 from dpr.serve.problems import Refused, rendered
 from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
 
 _REST_SECONDS = 2.0  # for the rest of a body that nobody reads any more
 _REST_BYTES = 1_000_000
+_TAKEN = 8  # a client takes at least this part of what it was sent, in the time that it has
 _BACKLOG = 2048
 
 
@@ -44,17 +49,27 @@ class Timed(HttpToolsProtocol):
         self._writing: asyncio.TimerHandle | None = None
         self._in_head = True
         self._unread = False  # part of a body is still to come
-        self._head = self._fields = self._rest = 0
+        self._head = self._fields = self._rest = self._unsent = self._share = 0
+        self.gone: Callable[[], object] | None = None  # see ``guard.Connection``
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._within(self.limits.head_seconds)
+        if len(self.connections) > self.limits.connections:
+            transport.abort()
+        else:
+            self._within(self.limits.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._within(None)
         if self._writing is not None:
             self._writing.cancel()
         super().connection_lost(exc)
+        if self.gone is not None:
+            self.gone()
+
+    async def taken(self) -> None:
+        """Waits until the client took the answer, or left."""
+        await self.flow.drain()
 
     def data_received(self, data: bytes) -> None:
         if not self._in_head and self._idle:
@@ -72,11 +87,18 @@ class Timed(HttpToolsProtocol):
             if self._head > self.limits.head_bytes:
                 self._refuse_head()
 
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._fields += len(name) + len(value)
+        self._count(len(name) + len(value))
+
+    def _count(self, more: int) -> None:
+        self._fields += more
         if self._fields > self.limits.head_bytes:
-            raise ValueError("more fields than a head may have")  # the parser ends with it
+            raise ValueError("more than a head may have")  # the parser ends with it
 
     def send_400_response(self, msg: str) -> None:
         if self._fields > self.limits.head_bytes:
@@ -86,6 +108,7 @@ class Timed(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         if not self._in_head:  # sent before the one before it was answered
             self._begin_head()
 
@@ -96,7 +119,8 @@ class Timed(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self._answered_early:
-            self._within(None)
+            # uvicorn's own timer for this ended with the first byte of the rest.
+            self._within(self.limits.keep_alive)
         self._unread = False
         super().on_message_complete()
 
@@ -125,8 +149,17 @@ class Timed(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._writing is None:
-            seconds = self.limits.write_seconds
-            self._writing = self.loop.call_later(seconds, self.transport.abort)
+            self._unsent = self.transport.get_write_buffer_size()
+            self._share = self._unsent // _TAKEN
+            self._writing = self.loop.call_later(self.limits.write_seconds, self._look)
+
+    def _look(self) -> None:
+        """Who took too little since the last look is cut off."""
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        if before - self._unsent < self._share:
+            self.transport.abort()
+        else:
+            self._writing = self.loop.call_later(self.limits.write_seconds, self._look)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -156,17 +189,21 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self._closes = math.inf
 
     async def on_tick(self, counter: int) -> bool:
+        # Until then it says 503 to who comes, so that those who choose between servers see it.
+        self.should_exit |= time.monotonic() >= self._closes
         return self._service.failure is not None or await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._service.drain()
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
+        if self._service.stage == "draining" and sig == signal.SIGINT:
+            self.force_exit = self.should_exit
+            self.should_exit = True
         # uvicorn would raise the signal once more at the end, and so the exit status would tell
         # of a death: all was finished, and this is no death.
-        self.should_exit = True
+        self._closes = min(self._closes, time.monotonic() + self._service.settings.grace_seconds)
+        self._service.drain()
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -209,7 +246,7 @@ def server(app: FastAPI) -> Server:
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=limits.keep_alive,  # type: ignore[arg-type]
-        timeout_graceful_shutdown=limits.drain_seconds,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=limits.drain_seconds - limits.grace_seconds,  # type: ignore[arg-type]
     )
     return Server(config, service)
 

@@ -22,7 +22,7 @@ from dpr.serve.engine import Engine
 from dpr.serve.following import Follower
 from dpr.serve.problems import Refused
 from dpr.serve.settings import ServeSettings
-from dpr.serve.watching import Watch
+from dpr.serve.watching import Watch, access
 from dpr.serve.work import Embed, Embedded, Find, Found, How, Judge, Task, Tower
 
 logger = logging.getLogger(__name__)
@@ -157,6 +157,8 @@ class Service:
                 f"{len(questions)} questions with {how.k} hits each; together at most "
                 f"{MOST_TOGETHER} hits are given. Ask fewer at once, or for fewer.",
             )
+        if self.settings.log_questions:
+            access.info("questions", extra={"facts": {"questions": list(questions)}})
         opened, found = self.engine.number, dict[str, bytes]()
         missing: list[str] = []
         for question in dict.fromkeys(questions):
@@ -253,17 +255,18 @@ class Service:
             async with asyncio.timeout(deadline - time.monotonic()):
                 # One is by far the usual case, and waits for less.
                 return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
-        except (TimeoutError, TooLate):
-            raise Refused(
-                504,
-                "deadline",
-                f"Not done within {self.settings.deadline:g} s; send less at once, or try later.",
-            ) from None
-        except DPRError as error:
-            raise _unreadable(error) from error
-        finally:
-            if not all(future.done() for future in futures):
-                self._batcher.withdraw(futures)
+        except BaseException as error:  # also where who asked left
+            self._batcher.withdraw(futures)
+            if isinstance(error, TimeoutError | TooLate):
+                raise Refused(
+                    504,
+                    "deadline",
+                    f"Not done within {self.settings.deadline:g} s; send less at once, or try "
+                    "later.",
+                ) from None
+            if isinstance(error, DPRError):
+                raise _unreadable(error) from error
+            raise
 
     def _worked(self, done: Round) -> None:
         self.door.worked(done.tokens, done.seconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,8 @@ from prometheus_client.exposition import generate_latest
 from dpr.serve.batching import Round
 
 access = logging.getLogger("dpr.serve.access")
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that is answered; every line that is logged meanwhile says it."""
 
 # OpenTelemetry's, for http.server.request.duration.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -102,6 +105,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **({"request_id": known} if (known := request_id.get()) else {}),
             **getattr(record, "facts", {}),
         }
         if record.exc_info:

@@ -68,7 +68,8 @@ def routes(keys: Keys) -> APIRouter:
                 max_age=SESSION_SECONDS,
                 httponly=True,
                 samesite="lax",
-                secure=request.url.scheme == "https",
+                # A proxy in front has the TLS; browsers say how they see the form's page.
+                secure=request.headers.get("origin", "").startswith("https://"),
             )
         return response
 
@@ -79,7 +80,7 @@ def routes(keys: Keys) -> APIRouter:
         responses=refusals | documented(401),
     )
     async def sign_out(request: Request) -> Response:
-        """Ends the session of this browser."""
+        """Has this browser forget its session, which else lasts its 12 hours."""
         response = RedirectResponse("/signin", 303)
         response.delete_cookie(COOKIE, httponly=True, samesite="lax")
         return response
