@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from tests.serve.conftest import open_engine
 
+from dpr.collection import Collection
+from dpr.errors import (
+    CheckpointError,
+    CollectionError,
+    CorruptionError,
+    InputError,
+    MismatchError,
+)
+from dpr.pipeline.models import model_names
 from dpr.serve.keys import Keys
 
 CHANGE = "change-0123456789abcdef"
@@ -67,3 +78,78 @@ def test_what_is_refused_changes_nothing_and_tells_no_path(
     ):
         assert add(client, bad).status_code == 422
     assert client.get("/info").json()["index_version"] == before
+
+
+def test_documents_are_encoded_by_the_model_that_is_loaded_and_take_turns(
+    client: TestClient, changing: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: Any) -> None:
+        raise AssertionError("loaded anew")
+
+    from dpr.encoding import ContextEncoder
+
+    monkeypatch.setattr(ContextEncoder, "from_pretrained", loaded)
+    texts = [f"Snow {n} lies on castle {n}. " * 9 for n in range(20)]
+    given = add(client, *({"id": f"s{n}", "text": text} for n, text in enumerate(texts)))
+    assert given.status_code == 200
+    assert given.json()["added"] > 20
+    monkeypatch.undo()
+    metrics = client.get("/metrics").text
+    assert float(re.findall(r"dpr_round_items_sum (\S+)", metrics)[0]) > 8
+    assert client.app.state.service.door.items == 0  # type: ignore[attr-defined]
+    # What is kept is what the encoder alone makes.
+    with Collection.open(str(changing)) as collection:
+        encoder = ContextEncoder.from_pretrained(model_names(str(tiny_model)).context)
+        rows = list(range(collection.starts[-2], collection.starts[-1]))
+        expected = encoder.encode(collection.passages(rows))
+        assert np.allclose(collection.vectors[-1], expected, atol=1e-2)
+
+
+def test_a_change_that_is_not_asked_yet_is_not_said_to_be(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dpr.serve.following.warm", lambda *_: 1 / 0)
+    given = add(client, {"id": "a", "text": "Snow."})
+    assert (given.status_code, given.json()["code"]) == (503, "not_asked_yet")
+    assert "version 1 is asked still" in given.json()["detail"]
+    monkeypatch.undo()
+    assert client.delete("/v1/documents/a").status_code == 200
+    assert client.get("/info").json()["index_version"] == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "again"),
+    [
+        (InputError("/secret: taken"), 409, "document_taken", False),
+        (CollectionError("/secret: another process is writing here"), 409, "changing", True),
+        (CorruptionError("/secret: was altered"), 503, "collection", True),
+        (MismatchError("/secret: another model"), 503, "collection", True),
+        (CheckpointError("/secret: no model"), 503, "collection", True),
+        (OSError(28, "No space left on device", "/secret"), 503, "storage", True),
+    ],
+)
+def test_why_a_change_is_not_made_is_told_apart(
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    code: str,
+    again: bool,
+) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("dpr.serve.changing.add", failing)
+    given = add(client, {"id": "a", "text": "Snow."})
+    assert (given.status_code, given.json()["code"]) == (status, code)
+    assert ("retry-after" in given.headers) is again
+    assert "secret" not in given.text
+
+
+def test_where_no_encoder_of_passages_is_known_nothing_is_added(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.app.state.service.engine, "passages", None)  # type: ignore[attr-defined]
+    given = add(client, {"id": "a", "text": "Snow."})
+    assert (given.status_code, given.json()["code"]) == (409, "no_passage_encoder")
+    assert "retry-after" not in given.headers

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.serve.conftest import open_engine
+from tests.serve.test_service import until
 
 from dpr.pipeline import Pipeline, add, remove
 from dpr.records import Document
@@ -25,44 +27,86 @@ def ids(result: dict[str, Any]) -> list[str]:
     return [hit["id"] for hit in result["hits"]]
 
 
+def scored(folder: Path, question: str) -> tuple[int, dict[str, float]]:
+    """By brute force: the version, and the inner product of each of its passages."""
+    with Pipeline.open(folder, read=False) as pipeline:
+        collection = pipeline.collection
+        [vector] = pipeline.encoder.encode([question])
+        rows = np.arange(collection.starts[-1])
+        rows = rows if collection.live is None else rows[collection.live]
+        scores = np.concatenate(collection.vectors).astype(np.float32)[rows] @ vector
+        ids = collection.ids(rows.tolist())
+        return collection.version, dict(zip(ids, scores.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 100_000])
 def test_every_answer_is_that_of_the_version_it_states(
-    serve: Any, changing: Path, tiny_model: Path
+    serve: Any, changing: Path, tiny_model: Path, cache_bytes: int
 ) -> None:
-    """A writer changes the collection while three clients ask without a pause."""
-    client = serve(open_engine(changing, tiny_model), cache_bytes=100_000)
-    expected: dict[int, list[str]] = {}
+    """A writer changes the collection while clients ask different questions without a pause; each
+    result is compared with a plain product over the vectors of its version."""
+    client = serve(open_engine(changing, tiny_model), cache_bytes=cache_bytes)
+    questions = [f"who lives in castle {n}" for n in range(3)]
+    expected: dict[tuple[int, str], dict[str, float]] = {}
 
-    def note() -> None:
-        with Pipeline.open(changing, read=False) as pipeline:
-            found = pipeline.search(QUESTION, 5)
-            expected[pipeline.collection.version] = [hit.passage.id for hit in found]
+    def note() -> int:
+        for question in questions:
+            version, found = scored(changing, question)
+            expected[version, question] = found
+        return version
 
-    note()
-    last: list[int] = []
-    given: list[tuple[int, dict[str, Any]]] = []
+    last = note()
+    ended = threading.Event()
+    given: list[tuple[str, int, dict[str, Any]]] = []
 
-    def ask() -> None:
-        while not last or given[-1][1]["index_version"] < last[0]:
-            answer = client.post("/v1/search", json={"question": QUESTION, "k": 5})
-            given.append((answer.status_code, answer.json()["results"][0]))
+    def ask(question: str) -> None:
+        version = 0
+        while not ended.is_set() or version < last:
+            for path in ("/v1/search", "/v1/answer"):
+                asked = {"question": question, "k": 5, "mode": "dense"}
+                answer = client.post(path, json=asked)
+                given.append((question, answer.status_code, answer.json()["results"][0]))
+                version = given[-1][2]["index_version"]
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads = [threading.Thread(target=ask, args=(one,)) for one in questions]
     for thread in threads:
         thread.start()
     for n in range(3):
         add([new(n)], changing, model=str(tiny_model))
-        note()
+        last = note()
     remove(changing, ["new0"])
-    note()
-    last.append(max(expected))
+    last = note()
+    ended.set()
     for thread in threads:
         thread.join(30)
-    assert {status for status, _ in given} == {200}
-    versions = {result["index_version"] for _, result in given}
+        assert not thread.is_alive()
+    assert {status for _, status, _ in given} == {200}
+    versions = {result["index_version"] for _, _, result in given}
     assert len(versions) > 1
-    assert last[0] in versions
-    for _, result in given:
-        assert ids(result) == expected[result["index_version"]]
+    assert last in versions
+    for question, _, result in given:
+        known = expected[result["index_version"], question]
+        found = ids(result)
+        assert set(found) <= set(known)
+        scores = [known[one] for one in found]  # of equal ones rounding decides
+        assert [hit["score"] for hit in result["hits"]] == pytest.approx(scores, abs=1e-3)
+        assert scores == pytest.approx(sorted(known.values(), reverse=True)[:5], abs=1e-3)
+        assert {one["passage_id"] for one in result.get("answers", ())} <= set(found)
+
+
+def test_what_nobody_foresaw_ends_no_following(
+    serve: Any, changing: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(changing, tiny_model)
+    client = serve(engine)
+    monkeypatch.setattr("dpr.serve.following.warm", lambda *_: {}["odd"])
+    add([new(1)], changing, model=str(tiny_model))
+    follower: Follower = client.app.state.service.follower
+    until(lambda: "KeyError" in follower.trouble)
+    assert "dpr_reload_trouble 1.0" in client.get("/metrics").text
+    monkeypatch.undo()
+    until(lambda: engine.version == 2)
+    assert "dpr_reload_trouble 0.0" in client.get("/metrics").text
 
 
 def test_what_cannot_be_opened_leaves_the_old_version_in_place(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -100,7 +101,12 @@ def serve(
         address = bound.getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
         terminal.line(f"http://{name}:{address[1]}: {collection}, version {engine.version}")
-        run(app, bound)
+        going_on = run(app, bound)
+    if going_on:
+        # Changes are whole or not there, and who waited for them was answered. An interpreter that
+        # ends as usual would trip over threads that compute.
+        logging.shutdown()
+        os._exit(0)
 
 
 def is_local(host: str) -> bool:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from typing import Protocol
 
 from dpr.collection import BuildSettings, Collection, Manifest, build_collection, read_manifest
+from dpr.collection.encoder import PassageEncoder
 from dpr.corpus import (
     DuplicateSettings,
     Problems,
@@ -184,10 +186,20 @@ def _same(collection: Collection, passages: Iterator[Passage]) -> bool:
     return all(one == other for one, other in zip_longest(collection, passages))
 
 
+class Encoding(PassageEncoder, Protocol):
+    """A ``ContextEncoder``, or who has one."""
+
+    def encode(
+        self, passages: Sequence[Passage], progress: Callable[[int], None] | None = None, /
+    ) -> Vectors:
+        """As ``ContextEncoder.encode``."""
+        ...
+
+
 class Telling:
     """An encoder that tells of passages as they are encoded, not only shard by shard."""
 
-    def __init__(self, encoder: ContextEncoder, tell: Callable[[int], None] | None) -> None:
+    def __init__(self, encoder: Encoding, tell: Callable[[int], None] | None) -> None:
         self._encoder = encoder
         self._tell = tell or (lambda done: None)
         self._done = 0

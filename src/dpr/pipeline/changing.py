@@ -35,7 +35,7 @@ from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
 from dpr.encoding import ContextEncoder
 from dpr.errors import CollectionError, DPRError, InputError, SettingsError
 from dpr.filters import Filters
-from dpr.pipeline.building import Indexed, Telling, check_lasting, index, is_collection
+from dpr.pipeline.building import Encoding, Indexed, Telling, check_lasting, index, is_collection
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.pipeline.passages import Reading, Source, described, read_entries, settled
 from dpr.pipeline.tuning import check_growth
@@ -59,6 +59,7 @@ def add(
     replace: bool = False,
     shard_size: int = 2048,
     progress: Callable[[int], None] | None = None,
+    encoder: Encoding | None = None,
 ) -> Indexed:
     """Adds documents to a collection; what is there already and did not change is not encoded
     again. Documents with ids of documents of the same source replace them.
@@ -73,13 +74,14 @@ def add(
         model: where the collection's model is now, if it moved.
         replace: documents also replace those of other sources that have the same ids.
         progress: called with the number of passages done so far.
+        encoder: the collection's, where it is loaded already.
 
     Raises:
         InputError: also where a document has the id of another source's, unless ``replace``.
         MismatchError, CollectionError, SettingsError, CheckpointError: see ``dpr.errors``.
     """
     return _Update(source, to, split, reading, replace).run(
-        model, shard_size, progress, remove=False
+        model, shard_size, progress, encoder, remove=False
     )
 
 
@@ -229,25 +231,20 @@ class _Update:
         model: Model | None,
         shard_size: int,
         progress: Callable[[int], None] | None,
+        encoder: Encoding | None = None,
         *,
         remove: bool,
     ) -> Indexed:
-        names = made_with(self.folder) if model is None else model_names(model)
-        if not names.context:
-            raise CollectionError(
-                f"{self.folder}: its vectors came from elsewhere, and no context encoder is known "
-                "for them, so nothing can be added; name a model that has one (--model, model=)"
-            )
-        telling = Telling(ContextEncoder.from_pretrained(names.context), progress)
+        telling = Telling(encoder or self._encoder(model), progress)
         replaced: set[str] = {*self.known, *self.others}
         with Collection.open(self.folder) as collection:
-            encoder = Reusing(telling, collection, replaced)
+            reusing = Reusing(telling, collection, replaced)
             words = words_settings(collection)
             makers = [WordsMaker(words)] if words else []
             changed = add_documents(
                 self.folder,
                 self._entries(collection, remove),
-                encoder,
+                reusing,
                 gone=self._gone(remove),
                 shard_size=shard_size,
                 made_from=self.made_from,
@@ -263,13 +260,22 @@ class _Update:
             met.duplicates,
             changed.added,
             changed.removed,
-            encoder.encoded,
+            reusing.encoded,
             met.changed,
             replaced=len(self.replaced),
             gone=len(self.gone),
             unchanged=len(met.seen) - met.changed,
             note=note,
         )
+
+    def _encoder(self, model: Model | None) -> ContextEncoder:
+        names = made_with(self.folder) if model is None else model_names(model)
+        if not names.context:
+            raise CollectionError(
+                f"{self.folder}: its vectors came from elsewhere, and no context encoder is known "
+                "for them, so nothing can be added; name a model that has one (--model, model=)"
+            )
+        return ContextEncoder.from_pretrained(names.context)
 
     def _settle(
         self, manifest: Manifest, makers: list[WordsMaker], model: Model | None

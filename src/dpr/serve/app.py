@@ -64,8 +64,7 @@ def create_app(
     for module in (asking, openai, rerankers, state):
         app.include_router(module.routes(service))
     keys = keys or Keys()
-    changer = Changer(str(engine.pipeline.collection.path), engine.model, service.follower)
-    app.include_router(documents.routes(changer))
+    app.include_router(documents.routes(Changer(service)))
     app.include_router(signin.routes(keys))
     app.include_router(page.routes(service, keys=bool(keys)))
     app.add_exception_handler(Refused, _refused)

@@ -41,6 +41,7 @@ class Job(Generic[T]):
         deadline: by ``time.monotonic()``.
         future: of the event loop; who no longer waits cancels it.
         since: when it was handed in.
+        reserved: whether room was reserved for it at the door.
     """
 
     task: T
@@ -48,6 +49,7 @@ class Job(Generic[T]):
     deadline: float
     future: asyncio.Future[Any]
     since: float
+    reserved: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,18 @@ class Batcher(Generic[T]):
         await asyncio.sleep(0)  # what the thread brought back last is handed over
 
     def submit(
-        self, tasks: Sequence[T], tokens: Sequence[int], deadline: float
+        self,
+        tasks: Sequence[T],
+        tokens: Sequence[int],
+        deadline: float,
+        *,
+        reserved: bool = True,
     ) -> list[asyncio.Future[Any]]:
-        """Hands in the tasks of a request; room for them has been reserved."""
+        """Hands in the tasks of a request, for which room was reserved, or of the service itself,
+        which needs none."""
         loop, now = asyncio.get_running_loop(), time.monotonic()
         jobs = deque(
-            Job(task, count, deadline, loop.create_future(), now)
+            Job(task, count, deadline, loop.create_future(), now, reserved)
             for task, count in zip(tasks, tokens, strict=True)
         )
         with self._some:
@@ -135,8 +143,7 @@ class Batcher(Generic[T]):
             self._requests = deque(jobs for jobs in kept if jobs)
         for future in futures:
             future.cancel()
-        if taken:
-            self._left(len(taken), sum(job.tokens for job in taken))
+        self._leave(taken)
 
     def ahead(self, tasks: int) -> int:
         """Tokens that are worked on before so many tasks of a request that comes now are: what was
@@ -220,7 +227,7 @@ class Batcher(Generic[T]):
             logger.warning("%d tasks were done for nobody", len(jobs))
 
     def _deliver(self, jobs: Sequence[Job[T]], outcomes: dict[int, Any], done: Round) -> None:
-        self._left(len(jobs), sum(job.tokens for job in jobs))
+        self._leave(jobs)
         if done.items:
             self._worked(done)
         for job in jobs:
@@ -231,3 +238,8 @@ class Batcher(Generic[T]):
                 job.future.set_exception(outcome)
             else:
                 job.future.set_result(outcome)
+
+    def _leave(self, jobs: Sequence[Job[T]]) -> None:
+        reserved = [job.tokens for job in jobs if job.reserved]
+        if reserved:
+            self._left(len(reserved), sum(reserved))

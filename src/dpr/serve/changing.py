@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dpr.errors import CollectionError, InputError
+import numpy as np
+
+from dpr.encoding import ContextEncoder, Vectors
+from dpr.errors import CollectionError, CorruptionError, DPRError, InputError, MismatchError
 from dpr.pipeline import add, remove
-from dpr.pipeline.models import Model
-from dpr.records import Document
-from dpr.serve.following import Follower
+from dpr.records import Document, Passage
+from dpr.serve.beside import beside
 from dpr.serve.problems import Refused
+from dpr.serve.service import Service, unreadable
+from dpr.serve.work import Encode, Encoded
 
 logger = logging.getLogger(__name__)
 _BUSY = 5  # seconds
+_FULL = 60
+_ENCODING_SECONDS = 3600.0
+_AT_ONCE = 8  # passages: what questions wait for, at most, while documents come
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +40,11 @@ class Change:
 
 
 class Changer:
-    """Changes one collection.
+    """Changes the collection that a service asks."""
 
-    Args:
-        model: where the collection's model is, if it is no longer where it was.
-    """
-
-    def __init__(self, folder: str, model: Model | None, follower: Follower) -> None:
-        self._folder, self._model, self._follower = folder, model, follower
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._folder = str(service.engine.pipeline.collection.path)
         self._lock = asyncio.Lock()
 
     async def add(self, documents: Sequence[Document], *, replace: bool) -> Change:
@@ -49,9 +53,16 @@ class Changer:
         Raises:
             Refused: 409, an id is taken, comes twice, or another change is being made.
         """
+        engine, loop = self._service.engine, asyncio.get_running_loop()
+        if engine.passages is None:
+            detail = "Nothing can be added here: the collection's encoder of passages is not known."
+            raise Refused(409, "no_passage_encoder", detail)
+        encoder = Sharing(engine.passages, self._service, loop)
 
         def adding() -> Change:
-            done = add(list(documents), self._folder, model=self._model, replace=replace)
+            done = add(
+                list(documents), self._folder, model=engine.model, replace=replace, encoder=encoder
+            )
             return Change(done.manifest.version, done.added, done.removed)
 
         taken = (
@@ -79,15 +90,60 @@ class Changer:
             raise _busy()
         async with self._lock:
             try:
-                done = await asyncio.to_thread(change)
+                done = await beside(change)
             except InputError as error:
                 logger.warning("a change was refused: %s", error)  # it may hold paths
                 raise otherwise from error
-            except CollectionError as error:
-                logger.exception("a change failed: %s", error)
-                raise _busy() from error
-            await self._follower.renew()
-            return done
+            except (DPRError, OSError) as error:
+                raise _failed(error) from error
+            await self._service.follower.renew()
+        if self._service.engine.version < done.version:
+            detail = (
+                f"The change is made, as version {done.version}, but version "
+                f"{self._service.engine.version} is asked still; the server's log says why."
+            )
+            raise Refused(503, "not_asked_yet", detail, retry_after=_BUSY)
+        return done
+
+
+class Sharing:
+    """An encoder of passages that takes its turn with the questions: whoever changes documents is
+    in another thread, and torch uses all cores for what it does."""
+
+    def __init__(
+        self, encoder: ContextEncoder, service: Service, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.dim, self.fingerprint = encoder.dim, encoder.fingerprint
+        self.settings: Mapping[str, Any] = encoder.settings
+        self.truncated = 0
+        self._service, self._loop = service, loop
+
+    def encode(
+        self, passages: Sequence[Passage], progress: Callable[[int], None] | None = None
+    ) -> Vectors:
+        """As ``ContextEncoder.encode``; not to be called in the event loop."""
+        parts = [passages[at : at + _AT_ONCE] for at in range(0, len(passages), _AT_ONCE)]
+        tasks = [Encode(tuple(part)) for part in parts]
+        doing = self._service.unhurried(tasks, _ENCODING_SECONDS)
+        made: list[Encoded] = asyncio.run_coroutine_threadsafe(doing, self._loop).result()
+        self.truncated += sum(one.truncated for one in made)
+        if progress is not None:
+            progress(len(passages))
+        return np.concatenate([one.vectors for one in made])
+
+
+def _failed(error: DPRError | OSError) -> Refused:
+    """What is said of a change that was not made."""
+    if isinstance(error, OSError):
+        logger.error("a change could not be written", exc_info=error)
+        detail = "The change could not be written; the server's log says why."
+        return Refused(503, "storage", detail, retry_after=_FULL)
+    if isinstance(error, CollectionError) and not isinstance(
+        error, CorruptionError | MismatchError
+    ):
+        logger.warning("a change was not made: %s", error)
+        return _busy()
+    return unreadable(error)
 
 
 def _busy() -> Refused:

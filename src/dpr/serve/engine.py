@@ -11,7 +11,8 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from dpr.reading import ReadingSettings
 from dpr.search.parts import words_settings
 from dpr.serve.batching import Check
 from dpr.serve.finding import Finding, apart
-from dpr.serve.work import Embed, Embedded, Find, Judge, Outcome, Task
+from dpr.serve.work import Embed, Embedded, Encode, Encoded, Find, Judge, Outcome, Task
 from dpr.tokens.inputs import MIN_TEXT
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,20 @@ _OWN_BYTES = 4  # of the collection's texts, about
 _CHARACTERS = 32  # a token has fewer, in all that is a text
 _SAMPLE = 64  # passages
 _ROWS = 64  # that a filter goes through in the time of a token
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A version that may be asked.
+
+    Attributes:
+        number: see ``Found``.
+        reading_tokens: that are read of one of its passages, about.
+    """
+
+    number: int
+    opened: Opened
+    reading_tokens: int
 
 
 class Engine:
@@ -56,8 +71,8 @@ class Engine:
     ) -> None:
         self.pipeline, self.passages, self.model_id = pipeline, passages, model_id
         self.model = model
-        self._open = (0, pipeline.newest, 0)
-        self.put(pipeline.newest)
+        self._numbers = count(1)
+        self._open = self.opening(pipeline.newest)
 
     @classmethod
     def open(
@@ -82,16 +97,20 @@ class Engine:
     @property
     def opened(self) -> Opened:
         """The version. It is replaced as a whole, and a round keeps what it began with."""
-        return self._open[1]
+        return self._open.opened
 
     @property
     def number(self) -> int:
         """Of what is open, see ``Found``."""
-        return self._open[0]
+        return self._open.number
 
-    def put(self, opened: Opened) -> None:
+    def opening(self, opened: Opened) -> Open:
+        """A version, measured; raises CorruptionError where its passages cannot be read."""
+        return Open(next(self._numbers), opened, _reading_tokens(opened))
+
+    def put(self, newest: Open) -> None:
         """Puts another version in the place of the one that is asked."""
-        self._open = (self._open[0] + 1, opened, _reading_tokens(opened))
+        self._open = newest
 
     @property
     def version(self) -> int:
@@ -120,16 +139,19 @@ class Engine:
     def _size(self, task: Task) -> int:
         encoder, reader = self.pipeline.encoder.encoding, self.opened.reader
         if isinstance(task, Find):
-            count = min(_tokens(task.question), encoder.max_length)
+            tokens = min(_tokens(task.question), encoder.max_length)
             # A hit takes about as long as a token; to have enough documents, more are looked at.
-            count += task.how.k * (4 if task.how.per_document else 1)
+            tokens += task.how.k * (4 if task.how.per_document else 1)
             if task.read and reader is not None:
-                count += min(task.how.k, reader.settings.passages) * self._open[2]
-            return count
+                tokens += min(task.how.k, reader.settings.passages) * self._open.reading_tokens
+            return tokens
         if isinstance(task, Embed):
             tower = self.passages if task.tower == "passage" else None
             most = (tower.encoding if tower else encoder).max_length
-            return min(_tokens(task.title) + _tokens(task.text), most)
+            return min(_tokens(task.text), most)
+        if isinstance(task, Encode):
+            most = self.passages.encoding.max_length if self.passages else 0
+            return sum(min(_tokens(one.title) + _tokens(one.text), most) for one in task.passages)
         if reader is None:
             return 0
         heads = _tokens(task.question) + _tokens(task.title)
@@ -160,7 +182,8 @@ class Engine:
         Args:
             check: called between steps; what it raises ends the round.
         """
-        number, opened, _ = self._open
+        asked = self._open
+        number, opened = asked.number, asked.opened
 
         def find(which: Sequence[int]) -> Sequence[Outcome | Exception]:
             finds = [task for n in which if isinstance(task := tasks[n], Find)]
@@ -176,11 +199,16 @@ class Engine:
             encoder = self.passages if embeds[0].tower == "passage" else self.pipeline.encoder
             return _embed(encoder, embeds, check)
 
+        def encode(which: Sequence[int]) -> Sequence[Outcome | Exception]:
+            return _encode(
+                self.passages, [t for n in which if isinstance(t := tasks[n], Encode)], check
+            )
+
         together: dict[Any, list[int]] = defaultdict(list)
         for n, task in enumerate(tasks):
             tower = task.tower if isinstance(task, Embed) else None
             together[type(task), tower].append(n)
-        done = {Find: find, Judge: judge, Embed: embed}
+        done = {Find: find, Judge: judge, Embed: embed, Encode: encode}
         outcomes: dict[int, Outcome | Exception] = {}
         for (kind, _), which in together.items():
             outcomes |= apart(which, done[kind])
@@ -209,19 +237,22 @@ def _embed(
         raise CollectionError("there is no encoder of passages; open the collection with one")
     # Far beyond what the model reads nothing is even tokenized: that alone would take long.
     most = _CHARACTERS * encoder.encoding.max_length
-    texts = [one.text[:most] for one in embeds]
-    tokens = (
-        encoder.tokens(texts)
-        if isinstance(encoder, QuestionEncoder)
-        else encoder.tokens(
-            [{"title": e.title[:most], "text": text} for e, text in zip(embeds, texts, strict=True)]
-        )
-    )
+    tokens = encoder.tokens([one.text[:most] for one in embeds])
     vectors = encoder.encode_ids(tokens.ids, check)
     return [
         Embedded(vector, len(ids), cut or len(one.text) > most)
         for one, vector, ids, cut in zip(embeds, vectors, tokens.ids, tokens.cut, strict=True)
     ]
+
+
+def _encode(encoder: ContextEncoder | None, tasks: Sequence[Encode], check: Check) -> list[Encoded]:
+    if encoder is None:
+        raise CollectionError("there is no encoder of passages; open the collection with one")
+    found = []
+    for one in tasks:  # each alone: who else is there must not decide how they are rounded
+        tokens = encoder.tokens(one.passages)
+        found.append(Encoded(encoder.encode_ids(tokens.ids, check), sum(tokens.cut)))
+    return found
 
 
 def _tokens(text: str, size: int = _BYTES) -> int:

@@ -15,7 +15,10 @@ import numpy as np
 
 from dpr.errors import DPRError
 from dpr.pipeline.asking import Opened
-from dpr.serve.engine import Engine
+from dpr.search.parts import words_settings
+from dpr.search.settings import Mode
+from dpr.serve.beside import beside
+from dpr.serve.engine import Engine, Open
 
 logger = logging.getLogger(__name__)
 _WORDS = "who what where when why how"
@@ -46,30 +49,38 @@ class Follower:
         """Looks once, now."""
         async with self._lock:
             try:
-                newest = await asyncio.to_thread(self._newest)
-            except (DPRError, OSError) as error:
-                if str(error) != self.trouble:
+                newest = await beside(self._newest)
+            except Exception as error:  # whatever it is, it may be better at the next look
+                trouble = f"{type(error).__name__}: {error}"
+                if trouble != self.trouble:
                     logger.error(
                         "version %d is still asked: the newest cannot be: %s",
                         self._engine.version,
-                        error,
+                        trouble,
+                        exc_info=None if isinstance(error, DPRError | OSError) else error,
                     )
-                self.trouble = str(error)
+                self.trouble = trouble
                 return
             self.trouble = ""
-            if newest.searcher is not self._engine.opened.searcher:
+            if newest is not None:
                 self._engine.put(newest)
                 self._renewed(self._engine.version)
 
-    def _newest(self) -> Opened:
+    def _newest(self) -> Open | None:
+        """What is to be asked from now on; None: what is asked already."""
         newest = self._engine.pipeline.newest
-        if newest.searcher is not self._engine.opened.searcher:
-            warm(newest, self._engine.pipeline.encoder.dim)
-        return newest
+        if newest.searcher is self._engine.opened.searcher:
+            return None
+        warm(newest, self._engine.pipeline.encoder.dim)
+        return self._engine.opening(newest)
 
 
 def warm(opened: Opened, dim: int) -> None:
     """Loads what a version's first search would load. The encoder is not touched: it belongs to
     another thread."""
     vectors = np.full((1, dim), dim**-0.5, np.float32)
-    opened.searcher.search([_WORDS], vectors, 1)
+    modes: tuple[Mode, ...] = (
+        ("dense", "hybrid") if words_settings(opened.searcher.collection) else ("dense",)
+    )
+    for mode in modes:
+        opened.searcher.search([_WORDS], vectors, 1, mode=mode)

@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dpr.errors import SettingsError
+from dpr.serve.beside import going_on
 from dpr.serve.guard import CONNECTION
 from dpr.serve.problems import Refused, rendered
 from dpr.serve.service import Service
@@ -251,8 +252,12 @@ def server(app: FastAPI) -> Server:
     return Server(config, service)
 
 
-def serve(app: FastAPI, bound: socket.socket) -> None:
+def serve(app: FastAPI, bound: socket.socket) -> bool:
     """Serves on a socket until SIGTERM or SIGINT; returns when what was admitted is done.
+
+    Returns:
+        whether anything goes on still in a thread: a change of documents, a version that is being
+        opened, work that hangs. Nobody waits for it, and the process need not.
 
     Raises:
         DPRError: the service could not begin.
@@ -263,3 +268,4 @@ def serve(app: FastAPI, bound: socket.socket) -> None:
     failure: BaseException | None = app.state.service.failure
     if failure is not None:
         raise failure
+    return going_on()

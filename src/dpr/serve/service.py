@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from dpr.errors import DPRError, InputError
 from dpr.pipeline.asking import Opened
 from dpr.serve.batching import Batcher, Round, TooLate
+from dpr.serve.beside import beside
 from dpr.serve.cache import Cache
 from dpr.serve.door import Door
 from dpr.serve.engine import Engine
@@ -67,6 +68,7 @@ class Service:
             ("dpr_waiting_items", "Tasks waiting or worked on.", lambda: self.door.items),
             ("dpr_waiting_tokens", "Tokens reserved for them.", lambda: self.door.tokens),
             ("dpr_body_bytes", "Bytes held of bodies and answers.", lambda: self.door.bytes),
+            ("dpr_reload_trouble", "1: the newest version cannot be asked.", self._trouble),
             ("dpr_cache_bytes", "Bytes held in the cache.", lambda: self._cache.bytes),
         ):
             watch.gauge(name, text, value)
@@ -81,12 +83,7 @@ class Service:
         ]
         if self.engine.passages is not None:
             tasks += [Embed(text, "passage") for text in _WARMING]
-        sizes = self.engine.sizes(tasks, self.settings.round_tokens)
-        # Not what waits at the door, which has room for less than this; but it leaves through it.
-        self.door.items, self.door.tokens = len(tasks), sum(sizes)
-        end = time.monotonic() + _WARMING_SECONDS
-        for future in self._batcher.submit(tasks, sizes, end):
-            await future
+        await self.unhurried(tasks, _WARMING_SECONDS)
         self.door.pace = 0.0  # that of the first rounds is nobody's
         if self.stage == "starting":
             self.stage = "ready"
@@ -236,13 +233,24 @@ class Service:
         self.check_ready()
         self.door.enter(1, 1)
         try:
-            return await asyncio.to_thread(done, self.engine.opened)
+            return await beside(lambda: done(self.engine.opened))
         except InputError:
             raise
         except DPRError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         finally:
             self.door.leave(1, 1)
+
+    async def unhurried(self, tasks: Sequence[Task], seconds: float) -> list[Any]:
+        """What comes of tasks of the service itself: they need no room, and take turns with the
+        requests."""
+        sizes = [self.engine.sizes([task], self.settings.round_tokens)[0] for task in tasks]
+        end = time.monotonic() + seconds
+        futures = self._batcher.submit(tasks, sizes, end, reserved=False)
+        try:
+            return await asyncio.gather(*futures)
+        finally:
+            self._batcher.withdraw(futures)
 
     async def _done(self, tasks: Sequence[Task], deadline: float) -> list[Any]:
         self.check_ready()  # a body may have taken its time
@@ -265,8 +273,11 @@ class Service:
                     "later.",
                 ) from None
             if isinstance(error, DPRError):
-                raise _unreadable(error) from error
+                raise unreadable(error) from error
             raise
+
+    def _trouble(self) -> int:
+        return int(bool(self.follower.trouble))
 
     def _worked(self, done: Round) -> None:
         self.door.worked(done.tokens, done.seconds)
@@ -277,7 +288,8 @@ class Service:
         logger.info("version %d is asked from now on", version)
 
 
-def _unreadable(error: DPRError) -> Refused:
+def unreadable(error: DPRError) -> Refused:
+    """The refusal where the collection or a model cannot be read."""
     # Its message may hold paths: the log has it.
     logger.error("work failed: %s", error, exc_info=error)
     detail = "The collection cannot be read as it should."

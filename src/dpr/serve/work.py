@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr.filters import Filters
+from dpr.records import Passage
 from dpr.search.settings import Mode
 
 Tower = Literal["query", "passage"]
@@ -56,7 +57,6 @@ class Embed:
 
     text: str
     tower: Tower
-    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,21 @@ class Judge:
     title: str = ""
 
 
-Task = Find | Embed | Judge
-Outcome = Found | Embedded | float
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """Passages to make vectors of that will be kept: the same for the same list, always."""
+
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Their vectors (n, dim), and how many were longer than is read."""
+
+    vectors: npt.NDArray[np.float32]
+    truncated: int
+
+
+Task = Find | Embed | Judge | Encode
+Outcome = Found | Embedded | float | Encoded
 """Of a ``Judge``, the reader's relevance logit."""
