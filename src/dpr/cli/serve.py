@@ -7,9 +7,6 @@ Knows nothing of how requests are answered.
 from __future__ import annotations
 
 import ipaddress
-import logging
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +14,7 @@ import typer
 
 from dpr.cli import terminal
 from dpr.cli.options import CollectionFolder, Model, ReaderPlace, with_settings
+from dpr.collection import Collection
 from dpr.errors import MissingExtraError, SettingsError
 from dpr.serve.settings import ServeSettings
 
@@ -43,6 +41,14 @@ Host = Annotated[
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
 SearchOnly = Annotated[bool, typer.Option("--search-only", help="Load no reader; answer nothing.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Processes that answer, each with its models and limits; the collection's vectors are "
+        "in memory once.",
+    ),
+]
 WithoutKeys = Annotated[
     bool,
     typer.Option("--without-keys", help="Let everybody who reaches --host ask, without any key."),
@@ -59,6 +65,7 @@ def serve(
     change_keys: ChangeKeysFile = None,
     without_keys: WithoutKeys = False,
     search_only: SearchOnly = False,
+    workers: Workers = 1,
     model: Model = None,
     reader: ReaderPlace = None,
 ) -> None:
@@ -78,11 +85,11 @@ def serve(
       dpr serve docs.dpr --host 0.0.0.0 --keys keys.txt
     """
     try:
-        from dpr.serve.app import create_app
-        from dpr.serve.engine import Engine
         from dpr.serve.keys import Keys
-        from dpr.serve.running import listening
+        from dpr.serve.running import leave, listening
         from dpr.serve.running import serve as run
+        from dpr.serve.watching import log_lines
+        from dpr.serve.workers import Opening, serve_all
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve", "serving over HTTP") from error
 
@@ -93,20 +100,21 @@ def serve(
             f"--host {host} can be reached from other machines, and there are no keys: everybody "
             "there could ask. Give --keys FILE, or say --without-keys if that is what you want"
         )
-    bound = listening(host, port)
-    with bound:
-        engine = Engine.open(collection, model=model, reader=reader, read=not search_only)
-        app = create_app(engine, limits, known, local_only=local and not known, host=host)
-        _log_lines()
+    only = local and not known
+    opening = Opening(
+        str(collection), limits, known, model, reader, not search_only, local_only=only, host=host
+    )
+    with Collection.open(str(collection)) as opened:
+        version = opened.version
+    with listening(host, port) as bound:
+        app = opening.app() if workers == 1 else None
+        log_lines()
         address = bound.getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        terminal.line(f"http://{name}:{address[1]}: {collection}, version {engine.version}")
-        going_on = run(app, bound)
-    if going_on:
-        # Changes are whole or not there, and who waited for them was answered. An interpreter that
-        # ends as usual would trip over threads that compute.
-        logging.shutdown()
-        os._exit(0)
+        terminal.line(f"http://{name}:{address[1]}: {collection}, version {version}")
+        ended = run(app, bound) if app else serve_all(opening, bound, workers)
+    if ended:
+        leave()
 
 
 def is_local(host: str) -> bool:
@@ -115,14 +123,3 @@ def is_local(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _log_lines() -> None:
-    from dpr.serve.watching import JsonLines
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    for name, level in (("dpr.serve", logging.INFO), ("uvicorn", logging.ERROR)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
-NAME = "dpr-beside"
 
 
 async def beside(done: Callable[[], T]) -> T:
@@ -38,10 +37,5 @@ async def beside(done: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop is gone, and who waited with it
             loop.call_soon_threadsafe(hand, outcome, fault)
 
-    threading.Thread(target=work, name=NAME, daemon=True).start()
+    threading.Thread(target=work, name="dpr-beside", daemon=True).start()
     return await future
-
-
-def going_on() -> bool:
-    """Whether anything is done still, here or by the models' thread."""
-    return any(thread.name.startswith("dpr-") for thread in threading.enumerate())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from dpr.serve.work import Encode, Encoded
 logger = logging.getLogger(__name__)
 _BUSY = 5  # seconds
 _FULL = 60
+_OTHERS_SECONDS = 2.0  # that other processes take to open a version
 _ENCODING_SECONDS = 3600.0
 _AT_ONCE = 8  # passages: what questions wait for, at most, while documents come
 
@@ -97,13 +99,24 @@ class Changer:
             except (DPRError, OSError) as error:
                 raise _failed(error) from error
             await self._service.follower.renew()
-        if self._service.engine.version < done.version:
-            detail = (
-                f"The change is made, as version {done.version}, but version "
-                f"{self._service.engine.version} is asked still; the server's log says why."
-            )
-            raise Refused(503, "not_asked_yet", detail, retry_after=_BUSY)
+            if not await self._asked(done.version):
+                detail = (
+                    f"The change is made, as version {done.version}, but version "
+                    f"{self._service.oldest} is asked still; the server's log says why."
+                )
+                raise Refused(503, "not_asked_yet", detail, retry_after=_BUSY)
         return done
+
+    async def _asked(self, version: int) -> bool:
+        """Whether it is asked from now on, also by other processes of the server."""
+        if self._service.engine.version < version:
+            return False
+        end = time.monotonic() + 2 * self._service.settings.reload_seconds + _OTHERS_SECONDS
+        while self._service.oldest < version:
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(0.02)
+        return True
 
 
 class Sharing:

@@ -228,7 +228,8 @@ class Guard:
         if arrival.code:
             watch.refused(arrival.code)
         probed = scope["path"] in OPEN and arrival.status in (200, 503)
-        if arrival.status in (401, 429) or probed:
+        stranger = arrival.role is None and arrival.status in (401, 403)
+        if arrival.status == 429 or stranger or probed:
             return  # in their thousands, and anybody can send them; the metrics count them
         facts = {
             "request_id": arrival.id,

@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dpr.errors import SettingsError
-from dpr.serve.beside import going_on
 from dpr.serve.guard import CONNECTION
 from dpr.serve.problems import Refused, rendered
 from dpr.serve.service import Service
@@ -256,8 +257,7 @@ def serve(app: FastAPI, bound: socket.socket) -> bool:
     """Serves on a socket until SIGTERM or SIGINT; returns when what was admitted is done.
 
     Returns:
-        whether anything goes on still in a thread: a change of documents, a version that is being
-        opened, work that hangs. Nobody waits for it, and the process need not.
+        True: the process may end at once, by ``leave``.
 
     Raises:
         DPRError: the service could not begin.
@@ -268,4 +268,13 @@ def serve(app: FastAPI, bound: socket.socket) -> bool:
     failure: BaseException | None = app.state.service.failure
     if failure is not None:
         raise failure
-    return going_on()
+    return True
+
+
+def leave() -> NoReturn:
+    """Ends the process at once. A change of documents, a version that is being opened or work that
+    hangs may go on in a thread: changes are whole or not there, and who waited was answered. Taking
+    an interpreter with torch apart would take seconds, and trip over threads that compute."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from typing import Any, Literal, TypeVar
 
 from dpr.errors import DPRError, InputError
@@ -63,15 +63,29 @@ class Service:
         )
         self.follower = Follower(engine, settings.reload_seconds, self._renewed)
         self._following: asyncio.Task[None] | None = None
+        self._versions: MutableSequence[int] = [engine.version]
+        self._place = 0
         for name, text, value in (
-            ("dpr_index_version", "Of the collection, that is asked.", lambda: engine.version),
             ("dpr_waiting_items", "Tasks waiting or worked on.", lambda: self.door.items),
             ("dpr_waiting_tokens", "Tokens reserved for them.", lambda: self.door.tokens),
             ("dpr_body_bytes", "Bytes held of bodies and answers.", lambda: self.door.bytes),
-            ("dpr_reload_trouble", "1: the newest version cannot be asked.", self._trouble),
             ("dpr_cache_bytes", "Bytes held in the cache.", lambda: self._cache.bytes),
         ):
             watch.gauge(name, text, value)
+        told = "Of the collection, that is asked."
+        watch.gauge("dpr_index_version", told, lambda: engine.version, "min")
+        told = "1: the newest version cannot be asked."
+        watch.gauge("dpr_reload_trouble", told, lambda: bool(self.follower.trouble), "max")
+
+    def share(self, versions: MutableSequence[int], place: int) -> None:
+        """Tells the version that is asked here, and looks at those of other processes."""
+        self._versions, self._place = versions, place
+        versions[place] = self.engine.version
+
+    @property
+    def oldest(self) -> int:
+        """The oldest version that is asked, here or by another process of the server."""
+        return min(*self._versions, self.engine.version)
 
     async def start(self) -> None:
         """Warms all that a first request would wait for; ready when it returns."""
@@ -276,14 +290,12 @@ class Service:
                 raise unreadable(error) from error
             raise
 
-    def _trouble(self) -> int:
-        return int(bool(self.follower.trouble))
-
     def _worked(self, done: Round) -> None:
         self.door.worked(done.tokens, done.seconds)
         self.watch.round(done)
 
     def _renewed(self, version: int) -> None:
+        self._versions[self._place] = version
         self.watch.reloaded()
         logger.info("version %d is asked from now on", version)
 

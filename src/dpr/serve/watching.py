@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from dpr.serve.batching import Round
 
 access = logging.getLogger("dpr.serve.access")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that is answered; every line that is logged meanwhile says it."""
+
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+"""In the environment: where ``prometheus_client`` keeps the figures of several processes."""
+Over = Literal["sum", "min", "max"]
 
 # OpenTelemetry's, for http.server.request.duration.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -28,10 +35,13 @@ _TOKENS = (16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536)
 
 
 class Watch:
-    """The metrics of one application."""
+    """The metrics of one application; where ``METRICS`` names a folder, those of all processes that
+    have it."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._shared = bool(os.environ.get(METRICS))
+        self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
         made: dict[str, Any] = {"registry": self.registry}
         self._requests = Histogram(
             "http_server_request_duration_seconds",
@@ -57,13 +67,28 @@ class Watch:
         self._truncated = Counter("dpr_truncated", "Texts longer than the model reads.", **made)
         self._reloads = Counter("dpr_reloads", "Newer versions put in place.", **made)
 
-    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A figure that is asked for when the metrics are."""
-        Gauge(name, text, registry=self.registry).set_function(value)
+    def gauge(self, name: str, text: str, value: Callable[[], float], over: Over = "sum") -> None:
+        """A figure that is asked for when the metrics are; ``over``: all processes."""
+        mode: Any = f"live{over}"
+        made = Gauge(name, text, registry=self.registry, multiprocess_mode=mode)
+        if self._shared:
+            self._gauges.append((made, value))
+        else:
+            made.set_function(value)
 
     def text(self) -> bytes:
         """All of it, in Prometheus's format."""
-        return generate_latest(self.registry)
+        self.look()
+        if not self._shared:
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)
+
+    def look(self) -> None:
+        """Notes the gauges, for who asks another process."""
+        for made, value in self._gauges:
+            made.set(value())
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
@@ -75,6 +100,7 @@ class Watch:
 
     def round(self, done: Round) -> None:
         """A round was worked on."""
+        self.look()
         self._rounds.observe(done.seconds)
         self._items.observe(done.items)
         self._tokens.observe(done.tokens)
@@ -94,6 +120,16 @@ class Watch:
     def reloaded(self) -> None:
         """A newer version is asked from now on."""
         self._reloads.inc()
+
+
+def log_lines() -> None:
+    """Has the service log as JSON on stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name, level in (("dpr.serve", logging.INFO), ("uvicorn", logging.ERROR)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
 
 
 class JsonLines(logging.Formatter):
