@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +158,13 @@ def test_workers_are_one_server_and_one_that_dies_is_started_anew(
 
 
 def children(pid: int) -> list[int]:
-    """The workers of a server."""
-    return [
-        one.pid
-        for one in psutil.Process(pid).children()
-        if "resource_tracker" not in " ".join(one.cmdline())
-    ]
+    """The workers of a server that live."""
+    found = []
+    for one in psutil.Process(pid).children():
+        with suppress(psutil.Error):  # it is dead, and nobody noticed yet
+            if "resource_tracker" not in " ".join(one.cmdline()):
+                found.append(one.pid)
+    return found
 
 
 @pytest.mark.slow

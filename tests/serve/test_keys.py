@@ -66,6 +66,12 @@ def test_files_without_keys_are_refused(tmp_path: Path) -> None:
             Keys.read(tmp_path / name, environment={})
 
 
+def test_an_environment_without_keys_in_it_is_refused() -> None:
+    for empty in ("", " , "):
+        with pytest.raises(SettingsError, match="DPR_SERVE_KEYS is set and empty"):
+            Keys.read(environment={"DPR_SERVE_KEYS": empty})
+
+
 def test_a_session_lasts_its_time_and_is_of_a_key_and_a_process() -> None:
     keys = Keys.of([ASK], [CHANGE])
     session = keys.session(ASK, now=1000.0)

@@ -16,7 +16,7 @@ import pytest
 from tests.serve.conftest import USUAL
 from tests.serve.test_service import Gated, until
 
-from dpr.errors import CollectionError, SettingsError
+from dpr.errors import SettingsError
 from dpr.serve import running
 from dpr.serve.app import create_app
 from dpr.serve.engine import Engine
@@ -348,8 +348,18 @@ def test_a_service_that_cannot_begin_ends_the_server(
 ) -> None:
     monkeypatch.setattr("dpr.serve.engine.Engine.run", lambda *_: 1 / 0)
     app = create_app(engine, USUAL)
-    with pytest.raises((CollectionError, ZeroDivisionError)):
-        running.serve(app, running.listening("127.0.0.1", 0))
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            running.serve(app, running.listening("127.0.0.1", 0))
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert [type(one) for one in raised] == [ZeroDivisionError]
 
 
 def test_an_address_that_cannot_be_had_is_named() -> None:

@@ -58,6 +58,7 @@ def create_app(
         version=__version__,
         docs_url=None,  # FastAPI's pages load their parts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to addresses made of what the client called this host
         lifespan=_lifespan(service),
     )
     app.state.service = service

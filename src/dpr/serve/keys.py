@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -31,7 +31,7 @@ class Keys:
     """Digests of keys by role; false where there are none. Who may change may also ask.
 
     Attributes:
-        secret: signs sessions; those of another process are not known.
+        secret: signs sessions; those of another server are not known.
     """
 
     ask: tuple[bytes, ...] = ()
@@ -66,8 +66,8 @@ class Keys:
             SettingsError: a file that cannot be read or has no key; otherwise as ``of``.
         """
         return cls.of(
-            [*_lines(ask), *_words(environment.get(ENVIRONMENT["ask"], ""))],
-            [*_lines(change), *_words(environment.get(ENVIRONMENT["change"], ""))],
+            [*_lines(ask), *_words(environment, ENVIRONMENT["ask"])],
+            [*_lines(change), *_words(environment, ENVIRONMENT["change"])],
         )
 
     def __bool__(self) -> bool:
@@ -75,15 +75,14 @@ class Keys:
 
     def role(self, key: str) -> Role | None:
         """What a key allows. Takes the same time whichever it is, or if it is none."""
-        digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
-        return self._role_of(digest, lambda one: one)
+        return self._role_of(_hashed(key), lambda one: one)
 
     def session(self, key: str, now: float | None = None) -> str | None:
         """What a signed-in browser shows instead of the key, for some hours; None: no such key."""
-        if self.role(key) is None:
+        digest = _hashed(key)
+        if self._role_of(digest, lambda one: one) is None:
             return None
         until = int(time.time() if now is None else now) + SESSION_SECONDS
-        digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
         return f"{until}.{self._signed(until, digest).hex()}"
 
     def in_session(self, session: str, now: float | None = None) -> bool:
@@ -96,8 +95,7 @@ class Keys:
         given = bytes.fromhex(signed)
         return self._role_of(given, lambda one: self._signed(int(until), one)) is not None
 
-    def _role_of(self, given: bytes, made: object) -> Role | None:
-        assert callable(made)
+    def _role_of(self, given: bytes, made: Callable[[bytes], bytes]) -> Role | None:
         found: Role | None = None
         roles: tuple[tuple[Role, tuple[bytes, ...]], ...] = (
             ("ask", self.ask),
@@ -111,6 +109,10 @@ class Keys:
 
     def _signed(self, until: int, digest: bytes) -> bytes:
         return hmac.digest(self.secret, f"{until}.".encode() + digest, "sha256")
+
+
+def _hashed(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
 def _digest(key: str) -> bytes:
@@ -143,5 +145,9 @@ def _lines(path: Path | None) -> list[str]:
     return found
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(environment: Mapping[str, str], name: str) -> list[str]:
+    words = [word.strip() for word in environment.get(name, "").split(",") if word.strip()]
+    if name in environment and not words:
+        # A secret that failed to arrive must not open the server to everybody.
+        raise SettingsError(f"{name} is set and empty; put keys in it, or leave it unset")
+    return words

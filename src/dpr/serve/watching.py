@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -42,6 +42,8 @@ class Watch:
         self.registry = CollectorRegistry()
         self._shared = bool(os.environ.get(METRICS))
         self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
+        if not self._shared:
+            ProcessCollector(registry=self.registry)  # memory and descriptors
         made: dict[str, Any] = {"registry": self.registry}
         self._requests = Histogram(
             "http_server_request_duration_seconds",
@@ -119,6 +121,7 @@ class Watch:
 
     def reloaded(self) -> None:
         """A newer version is asked from now on."""
+        self.look()
         self._reloads.inc()
 
 

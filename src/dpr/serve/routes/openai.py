@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -24,15 +26,10 @@ def routes(service: Service) -> APIRouter:
         """Make vectors of texts. Their inner products are what passages are ranked by."""
         _check(body, service)
         deadline = request.scope["dpr"].deadline
+        name = service.engine.model_id
         made = await service.embed(body.inputs, body.input_type, deadline)
-        tokens = sum(one.tokens for one in made)
-        shape = {
-            "object": "list",
-            "data": [_shape(n, one, body.encoding_format) for n, one in enumerate(made)],
-            "model": service.engine.model_id,
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        }
-        return Response(to_json(shape), media_type="application/json")
+        content = await asyncio.to_thread(_json, made, body.encoding_format, name)
+        return Response(content, media_type="application/json")
 
     @router.get(
         "/v1/models", response_model=ModelList, responses=documented(401, 403, style="openai")
@@ -56,6 +53,19 @@ def _check(body: EmbeddingsRequest, service: Service) -> None:
         raise Refused(
             400, "dimensions", f"dimensions={body.dimensions}; vectors of this model have {dim}."
         )
+
+
+def _json(made: Sequence[Embedded], encoding: str, name: str) -> bytes:
+    """The answer; with many vectors it takes a while, and so not in the event loop."""
+    tokens = sum(one.tokens for one in made)
+    return to_json(
+        {
+            "object": "list",
+            "data": [_shape(n, one, encoding) for n, one in enumerate(made)],
+            "model": name,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+    )
 
 
 def _shape(number: int, made: Embedded, encoding: str) -> dict[str, Any]:

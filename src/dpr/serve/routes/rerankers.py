@@ -5,7 +5,9 @@ Relevance is the reader's: a logit for each passage, or its sigmoid.
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -23,6 +25,7 @@ from dpr.serve.rerankers import (
     RerankRequest,
 )
 from dpr.serve.service import Service
+from dpr.serve.work import Embedded
 
 _STATUSES = (400, 401, 403, 404, 408, 413, 422, 429, 503, 504)
 
@@ -46,25 +49,23 @@ def _tei(service: Service) -> APIRouter:
         if not body.truncate and any(one.truncated for one in made):
             most = service.engine.pipeline.encoder.encoding.max_length
             raise Refused(413, "too_long", f"A text has more than {most} tokens; send truncate.")
-        vectors = np.stack([one.vector for one in made])
-        if body.normalize:
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors /= np.where(lengths > 0, lengths, np.float32(1))
-        return Response(to_json(vectors.tolist()), media_type="application/json")
+        content = await asyncio.to_thread(_vectors, made, body.normalize)
+        return Response(content, media_type="application/json")
 
     @router.post("/rerank", response_model=list[Rank], response_model_exclude_none=True)
-    async def rerank(body: RerankRequest, request: Request) -> list[Rank]:
+    async def rerank(body: RerankRequest, request: Request) -> Response:
         """Order texts by their relevance to a question."""
         texts = [("", text) for text in body.texts]
         logits = await service.judge(body.query, texts, request.scope["dpr"].deadline)
-        return [
-            Rank(
-                index=n,
-                score=logits[n] if body.raw_scores else _sigmoid(logits[n]),
-                text=body.texts[n] if body.return_text else None,
-            )
+        ranks = [
+            {
+                "index": n,
+                "score": logits[n] if body.raw_scores else _sigmoid(logits[n]),
+                **({"text": body.texts[n]} if body.return_text else {}),
+            }
             for n in _best(logits)
         ]
+        return Response(to_json(ranks), media_type="application/json")
 
     return router
 
@@ -92,6 +93,15 @@ def _cohere(service: Service) -> APIRouter:
         return CohereResponse(id=arrival.id, results=ranks)
 
     return router
+
+
+def _vectors(made: Sequence[Embedded], normalize: bool) -> bytes:
+    """As JSON; with many it takes a while, and so not in the event loop."""
+    vectors = np.stack([one.vector for one in made])
+    if normalize:
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.where(lengths > 0, lengths, np.float32(1))
+    return to_json(vectors.tolist())
 
 
 def _best(logits: list[float]) -> list[int]:
