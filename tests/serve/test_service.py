@@ -219,6 +219,9 @@ def test_who_would_be_answered_too_late_is_refused_at_once(
     given = client.post("/v1/answer", json={"question": "who else"})
     assert (given.status_code, given.json()["code"]) == (429, "queue_full_time")
     assert int(given.headers["retry-after"]) >= 1
+    state(client).door.pace = 1.0
+    given = client.post("/v1/search", content=b"{")  # before it is even looked at
+    assert (given.status_code, given.json()["code"]) == (429, "queue_full_time")
     gated.gate.set()
     assert inside[0].result().status_code == 200
 

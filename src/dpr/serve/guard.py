@@ -200,8 +200,7 @@ class Guard:
         self._check_role(path, arrival.role)
         if method not in _READING:
             self._service.check_ready()
-            if self._service.door.full:
-                raise self._service.door.refusal()
+            self._service.check_room()
 
     def _role(self, headers: Mapping[bytes, bytes]) -> Role | None:
         if not self._keys:

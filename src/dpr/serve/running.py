@@ -33,6 +33,9 @@ _REST_SECONDS = 2.0  # for the rest of a body that nobody reads any more
 _REST_BYTES = 1_000_000
 _TAKEN = 8  # a client takes at least this part of what it was sent, in the time that it has
 _BACKLOG = 2048
+# The thread of the models asks for the interpreter after each step of torch. By default it waits for
+# 5 ms each time while the loop is busy with refusing: under overload hardly anything else was done.
+_SWITCH_SECONDS = 0.0005
 
 
 class Timed(HttpToolsProtocol):
@@ -262,6 +265,7 @@ def serve(app: FastAPI, bound: socket.socket) -> bool:
     Raises:
         DPRError: the service could not begin.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection takes one
     server(app).run(sockets=[bound])

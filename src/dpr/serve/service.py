@@ -133,6 +133,17 @@ class Service:
         }[self.stage]
         raise Refused(503, self.stage, detail, retry_after=_SOON)
 
+    def check_room(self) -> None:
+        """Refuses where not even one small task would be let in: before its body is read, since
+        refusing has to cost little when most are refused.
+
+        Raises:
+            Refused: 429.
+        """
+        if self.door.full:
+            raise self.door.refusal()
+        self.door.check_time(self._batcher.ahead(1), 0, self.settings.deadline)
+
     def check_well(self) -> None:
         """As ``check_ready``; also refuses where all that is done fails.
 
