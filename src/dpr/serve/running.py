@@ -33,8 +33,8 @@ _REST_SECONDS = 2.0  # for the rest of a body that nobody reads any more
 _REST_BYTES = 1_000_000
 _TAKEN = 8  # a client takes at least this part of what it was sent, in the time that it has
 _BACKLOG = 2048
-# The thread of the models asks for the interpreter after each step of torch. By default it waits for
-# 5 ms each time while the loop is busy with refusing: under overload hardly anything else was done.
+# The models' thread asks for the interpreter after each step of torch. By default it waits for 5 ms
+# each time while the loop is busy with refusing: under overload little else would be done.
 _SWITCH_SECONDS = 0.0005
 
 
