@@ -90,17 +90,17 @@ def test_it_answers_and_ends_well_under_load(collection: Path, workers: int) -> 
         reading = threading.Thread(target=lambda: lines.extend(map(json.loads, errors)))
         reading.start()
         begun.wait()
-        end = time.monotonic() + 60
-        while statuses.count(200) <= 50 and time.monotonic() < end:
+        end = time.monotonic() + 120
+        while statuses.count(200) <= 24 and time.monotonic() < end:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         try:
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             ended.set()
         for thread in [*threads, reading]:
             thread.join()
-        assert statuses.count(200) > 50
+        assert statuses.count(200) > 24
         # Refused before it was admitted, or late on a machine that is slow: answered all the same.
         assert set(statuses) <= {200, 429, 503, 504}
         told = [line["status"] for line in lines if line.get("route") == "/v1/answer"]
@@ -151,7 +151,7 @@ def test_workers_are_one_server_and_one_that_dies_is_started_anew(
             time.sleep(0.1)
         assert ready(url)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         lines = [json.loads(line) for line in process.stderr]
         assert any("is started anew" in line["message"] for line in lines)
