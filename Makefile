@@ -21,7 +21,7 @@ BUILT_FROM := pyproject.toml constraints.txt hatch_build.py
 
 # Two runs of pip in one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help install demo test check peers bench reliability clean
+.PHONY: help install demo test check peers bench fuzz reliability clean
 
 help:
 	@echo "make install   an editable install with everything for development, in $(VENV)"
@@ -30,6 +30,7 @@ help:
 	@echo "make check     format, lint, types, architecture, tests: what CI runs"
 	@echo "make peers     answer measures against Pyserini's and Transformers', in $(PEERS)"
 	@echo "make bench     the benchmarks, one after the other"
+	@echo "make fuzz      500 requests made from OpenAPI to each operation of the server"
 	@echo "make reliability  kills, power cuts, full disks, damage and readers at full size (an hour)"
 	@echo "make clean     removes what the other targets made, $(VENV) included"
 
@@ -59,6 +60,10 @@ reliability: $(VENV)/.installed-dev
 	set -e; for suite in power_loss disk kill hostile repair corruption readers; do \
 	  RELIABILITY=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
 	    tests/collection/test_$$suite.py $(PYTEST_ARGS); done
+
+# FUZZ_SEED=2 makes others.
+fuzz: $(VENV)/.installed-dev
+	FUZZ=500 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/serve/test_openapi.py $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

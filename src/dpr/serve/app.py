@@ -1,6 +1,6 @@
 """``create_app``: engine, settings and keys to one ASGI application.
 
-Wires service, guard and routes together, and says in OpenAPI what they do. Opens no socket.
+Wires service, guard and routes together. Opens no socket.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from dpr import __version__
 from dpr.serve.changing import Changer
+from dpr.serve.description import described
 from dpr.serve.engine import Engine
-from dpr.serve.guard import COOKIE, OPEN, Guard
+from dpr.serve.guard import Guard
 from dpr.serve.keys import Keys
-from dpr.serve.problems import SHAPES, Place, Refused, rendered
+from dpr.serve.problems import Place, Refused, rendered
 from dpr.serve.routes import asking, documents, openai, page, rerankers, signin, state
 from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
@@ -60,6 +60,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # to addresses made of what the client called this host
         lifespan=_lifespan(service),
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service
     for module in (asking, openai, rerankers, state):
@@ -72,7 +73,10 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
     app.add_middleware(Guard, service=service, keys=keys, local_only=local_only, host=host)
-    app.openapi = lambda: _described(app, bool(keys))  # type: ignore[method-assign]
+    dim = engine.pipeline.encoder.dim
+    app.openapi = partial(  # type: ignore[method-assign]
+        described, app, engine.model_id, dim, guarded=bool(keys)
+    )
     return app
 
 
@@ -105,6 +109,9 @@ async def _refused(request: Request, refused: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes):  # which FastAPI leaves as it came where it is no JSON
+        detail = "The body is not said to be JSON; send content-type: application/json."
+        return await _refused(request, Refused(415, "content_type", detail))
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         at = next(one["loc"][-1] for one in found if one["type"] == "json_invalid")
@@ -129,34 +136,13 @@ async def _plain(request: Request, error: Exception) -> Response:
         404: "There is nothing at this path.",
         405: "This path does not take this method.",
     }
-    status = error.status_code
+    status, headers = error.status_code, dict(error.headers or {})
+    if status == 405 and (methods := request.app.openapi()["paths"].get(request.url.path)):
+        headers["Allow"] = ", ".join(methods).upper()  # of all routes of the path, not of the first
     refused = Refused(
         status,
         codes.get(status, "request"),
         details.get(status, "The request cannot be answered."),
-        headers=dict(error.headers or {}),
+        headers=headers,
     )
     return await _refused(request, refused)
-
-
-def _described(app: FastAPI, guarded: bool) -> dict[str, Any]:
-    """OpenAPI, with the shapes of errors and, where keys are asked for, who needs none."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        parts = schema.setdefault("components", {})
-        shapes = parts.setdefault("schemas", {})
-        for shape in SHAPES.values():
-            made = shape.model_json_schema(ref_template="#/components/schemas/{model}")
-            shapes.update(made.pop("$defs", {}))
-            shapes[shape.__name__] = made
-        if guarded:
-            parts["securitySchemes"] = {
-                "key": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
-            }
-            schema["security"] = [{"key": []}, {"session": []}]
-            for path in OPEN & set(schema["paths"]):
-                for operation in schema["paths"][path].values():
-                    operation["security"] = []
-        app.openapi_schema = schema
-    return app.openapi_schema

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from dpr.serve.bounds import Body
-from dpr.serve.schemas import MOST_INPUTS
+from dpr.serve.schemas import MOST_INPUTS, Count
 from dpr.serve.work import Tower
 
 Input = Annotated[str, StringConstraints(min_length=1)]
@@ -33,8 +33,8 @@ class EmbeddingsRequest(Body):
         "query", description="Questions and passages are encoded by towers of their own."
     )
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(
-        None, ge=1, description="If given, it has to be what the model has: none are cut."
+    dimensions: Count | None = Field(
+        None, description="If given, it has to be what the model has: none are cut."
     )
 
     @property

@@ -28,20 +28,6 @@ STYLES: Mapping[str, Style] = {
     "/document": "page",
 }
 
-MEANINGS: Mapping[int, str] = {
-    400: "The body is not JSON, or the request makes no sense.",
-    401: "No key, or none that is known.",
-    403: "The key does not allow this.",
-    404: "There is no such thing.",
-    408: "The body did not arrive in time.",
-    409: "The id is taken, or another change is being made.",
-    413: "The body, or the work in it, is more than is ever allowed.",
-    422: "The body is JSON, but not as the schema says.",
-    429: "Too much is waiting; try again after the seconds in Retry-After.",
-    503: "Not ready yet, or ending; try again after the seconds in Retry-After.",
-    504: "The deadline passed.",
-}
-
 _TEI_TYPES = {413: "validation", 422: "validation", 429: "overloaded", 503: "unhealthy"}
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -181,25 +167,3 @@ def _body(refused: Refused, style: Style, request_id: str) -> dict[str, Any]:
         "request_id": request_id,
     }
     return body | ({"errors": refused.errors} if refused.errors else {})
-
-
-def documented(*statuses: int, style: Style = "problem") -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of an operation's refusals."""
-    retried = {
-        "Retry-After": {
-            "description": "Seconds.",
-            "schema": {"type": "integer", "minimum": 1},
-            "required": True,
-        }
-    }
-    schema: dict[str, Any] = {"type": "string"}
-    if style != "page":
-        schema = {"$ref": f"#/components/schemas/{SHAPES[style].__name__}"}
-    return {
-        status: {
-            "description": MEANINGS[status],
-            "content": {media_type(style): {"schema": schema}},
-            **({"headers": retried} if status in (429, 503) else {}),
-        }
-        for status in statuses
-    }

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from dpr.serve.bounds import Body
-from dpr.serve.schemas import LONGEST_QUESTION, MOST_INPUTS
+from dpr.serve.schemas import LONGEST_QUESTION, MOST_INPUTS, Count
 from dpr.serve.work import Tower
 
 Input = Annotated[str, StringConstraints(min_length=1)]
@@ -73,7 +73,7 @@ class CohereRequest(_Request):
         list[Input | CohereDocument], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)
     ]
     model: str | None = Field(None, description="Taken and not looked at: there is one reader.")
-    top_n: int | None = Field(None, ge=1, description="Results, at most; null: all.")
+    top_n: Count | None = Field(None, description="Results, at most; null: all.")
     return_documents: bool = False
 
 

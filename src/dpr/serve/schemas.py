@@ -52,6 +52,15 @@ def _condition(text: str) -> str:
     return text
 
 
+def _whole(given: object) -> object:
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+# JSON knows one kind of number: 10.0 is 10.
+Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Hits = Annotated[int, Field(ge=1, le=MOST_HITS), BeforeValidator(_whole)]
+ReadHits = Annotated[int, Field(ge=1, le=MOST_READ_HITS), BeforeValidator(_whole)]
+
 Condition = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Where = Annotated[
     dict[str, Values | Annotated[Conditions, Field(min_length=1)]],
@@ -89,9 +98,7 @@ class Asking(Body):
         description="More conditions, each as text, as the command line takes them.",
         examples=[["year>=1990", "lang=en|de"]],
     )
-    per_document: int | None = Field(
-        None, ge=1, le=MOST_HITS, description="At most so many hits of one document."
-    )
+    per_document: Hits | None = Field(None, description="At most so many hits of one document.")
 
     @property
     def questions(self) -> list[str]:
@@ -108,16 +115,14 @@ class Asking(Body):
 class SearchRequest(Asking):
     """Questions to search for."""
 
-    k: int = Field(10, ge=1, le=MOST_HITS, description="Hits of each question, at most.")
+    k: Hits = Field(10, description="Hits of each question, at most.")
 
 
 class AnswerRequest(Asking):
     """Questions to answer."""
 
-    k: int = Field(
+    k: ReadHits = Field(
         10,
-        ge=1,
-        le=MOST_READ_HITS,
         description="Hits of each question, at most; of these, the reader reads the first, as many "
         "as its settings say.",
     )

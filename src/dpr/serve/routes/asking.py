@@ -9,16 +9,13 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
 
-from dpr.serve.problems import documented
 from dpr.serve.schemas import AnswerRequest, AnswerResponse, SearchRequest, SearchResponse
 from dpr.serve.service import Service
-
-_REFUSALS = documented(400, 401, 403, 404, 408, 413, 422, 429, 503, 504)
 
 
 def routes(service: Service) -> APIRouter:
     """Both operations."""
-    router = APIRouter(tags=["Questions"], responses=_REFUSALS)
+    router = APIRouter(tags=["Questions"])
 
     @router.post("/v1/search", response_model=SearchResponse)
     async def search(body: SearchRequest, request: Request) -> Response:

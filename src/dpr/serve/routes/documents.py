@@ -11,7 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from dpr.records import Document
 from dpr.serve.bounds import Body, few
 from dpr.serve.changing import Changer
-from dpr.serve.problems import documented
 
 MOST_DOCUMENTS = 256
 LONGEST_ID = 512
@@ -60,9 +59,8 @@ class Changed(BaseModel):
 def routes(changer: Changer) -> APIRouter:
     """Both operations."""
     router = APIRouter(tags=["Documents"])
-    refusals = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
-    @router.post("/v1/documents", response_model=Changed, responses=refusals)
+    @router.post("/v1/documents", response_model=Changed)
     async def add(body: DocumentsRequest) -> dict[str, Any]:
         """Add documents. Answered when they can be found."""
         documents = [
@@ -70,7 +68,7 @@ def routes(changer: Changer) -> APIRouter:
         ]
         return asdict(await changer.add(documents, replace=body.replace))
 
-    @router.delete("/v1/documents/{document:path}", response_model=Changed, responses=refusals)
+    @router.delete("/v1/documents/{document:path}", response_model=Changed)
     async def remove(document: Annotated[str, Path(max_length=LONGEST_ID)]) -> dict[str, Any]:
         """Remove a document. Answered when it can no longer be found."""
         return asdict(await changer.remove(document))

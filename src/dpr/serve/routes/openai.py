@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from dpr.serve.embeddings import EmbeddingsRequest, EmbeddingsResponse, Model, ModelList
-from dpr.serve.problems import Refused, documented
+from dpr.serve.problems import Refused
 from dpr.serve.service import Service
 from dpr.serve.work import Embedded
 
@@ -19,9 +19,8 @@ from dpr.serve.work import Embedded
 def routes(service: Service) -> APIRouter:
     """Both operations."""
     router = APIRouter(tags=["OpenAI"])
-    refusals = documented(400, 401, 403, 404, 408, 413, 422, 429, 503, 504, style="openai")
 
-    @router.post("/v1/embeddings", response_model=EmbeddingsResponse, responses=refusals)
+    @router.post("/v1/embeddings", response_model=EmbeddingsResponse)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
         """Make vectors of texts. Their inner products are what passages are ranked by."""
         _check(body, service)
@@ -31,9 +30,7 @@ def routes(service: Service) -> APIRouter:
         content = await asyncio.to_thread(_json, made, body.encoding_format, name)
         return Response(content, media_type="application/json")
 
-    @router.get(
-        "/v1/models", response_model=ModelList, responses=documented(401, 403, style="openai")
-    )
+    @router.get("/v1/models", response_model=ModelList)
     async def models() -> ModelList:
         """The model that is served."""
         name = service.engine.model_id

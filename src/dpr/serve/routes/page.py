@@ -19,7 +19,7 @@ from dpr.errors import InputError, SettingsError
 from dpr.filters import Filters, parse_filters
 from dpr.serve.marking import Span, pieces
 from dpr.serve.page import HEADERS, STATIC, html, static
-from dpr.serve.problems import Refused, documented
+from dpr.serve.problems import Refused
 from dpr.serve.reading import Around, around
 from dpr.serve.schemas import LONGEST_QUESTION, MOST_READ_HITS, Mode
 from dpr.serve.service import Service
@@ -98,9 +98,8 @@ def routes(service: Service, *, keys: bool) -> APIRouter:
         keys: people sign in, and may sign out.
     """
     router = APIRouter(tags=["Page"], default_response_class=HTMLResponse)
-    refusals = documented(401, 403, 408, 413, 422, 429, 503, 504, style="page")
 
-    @router.get("/", responses=refusals)
+    @router.get("/")
     async def page(
         request: Request,
         q: Annotated[str, Query(max_length=LONGEST_QUESTION)] = "",
@@ -112,18 +111,19 @@ def routes(service: Service, *, keys: bool) -> APIRouter:
         asked = _Asked(q.strip(), mode, k, where.strip())
         values: dict[str, Any] = {"result": None, "state": None}
         headers, status = dict(HEADERS), 200
-        if asked.question:
-            try:
-                values = await _answered(service, asked, request)
-            except Refused as refused:
-                request.scope["dpr"].code, status = refused.code, refused.status
-                values["state"] = _state(refused)
-                if refused.retry_after is not None:
-                    headers["retry-after"] = str(refused.retry_after)
+        try:
+            filters = asked.filters
+            if asked.question:
+                values = await _answered(service, asked, filters, request)
+        except Refused as refused:
+            request.scope["dpr"].code, status = refused.code, refused.status
+            values["state"] = _state(refused)
+            if refused.retry_after is not None:
+                headers["retry-after"] = str(refused.retry_after)
         text = html("page", asked=asked, served=_served(service, keys), **_ALWAYS, **values)
         return HTMLResponse(text, status, headers)
 
-    @router.get("/document", responses=refusals | documented(404, style="page"))
+    @router.get("/document")
     async def document(
         passage: Annotated[str, Query(min_length=1, max_length=_LONGEST_ID)],
         start: Annotated[int, Query(ge=0, description="Of an answer in the passage.")] = 0,
@@ -169,10 +169,12 @@ def _add_file(router: APIRouter, path: str) -> None:
     )
 
 
-async def _answered(service: Service, asked: _Asked, request: Request) -> dict[str, Any]:
+async def _answered(
+    service: Service, asked: _Asked, filters: Filters, request: Request
+) -> dict[str, Any]:
     """The result, or what is said where there is none."""
     service.check_ready()
-    how = How(asked.k, asked.mode, asked.filters)
+    how = How(asked.k, asked.mode, filters)
     began = time.monotonic()
     [body] = await service.find(
         [asked.question], how, service.answers, request.scope["dpr"].deadline

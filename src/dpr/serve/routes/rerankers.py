@@ -13,7 +13,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from dpr.serve.problems import Refused, documented
+from dpr.serve.problems import Refused
 from dpr.serve.rerankers import (
     CohereDocument,
     CohereRank,
@@ -27,8 +27,6 @@ from dpr.serve.rerankers import (
 from dpr.serve.service import Service
 from dpr.serve.work import Embedded
 
-_STATUSES = (400, 401, 403, 404, 408, 413, 422, 429, 503, 504)
-
 
 def routes(service: Service) -> APIRouter:
     """Three operations."""
@@ -39,7 +37,7 @@ def routes(service: Service) -> APIRouter:
 
 
 def _tei(service: Service) -> APIRouter:
-    router = APIRouter(tags=["TEI"], responses=documented(*_STATUSES, style="tei"))
+    router = APIRouter(tags=["TEI"])
 
     @router.post("/embed", response_model=list[list[float]])
     async def embed(body: EmbedRequest, request: Request) -> Response:
@@ -71,7 +69,7 @@ def _tei(service: Service) -> APIRouter:
 
 
 def _cohere(service: Service) -> APIRouter:
-    router = APIRouter(tags=["Cohere"], responses=documented(*_STATUSES, style="cohere"))
+    router = APIRouter(tags=["Cohere"])
 
     @router.post("/v1/rerank", response_model=CohereResponse, response_model_exclude_none=True)
     async def cohere_rerank(body: CohereRequest, request: Request) -> CohereResponse:

@@ -5,7 +5,6 @@ The cookie holds a session and not the key; see ``dpr.serve.keys``. Works withou
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
@@ -14,29 +13,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from dpr.serve.guard import COOKIE
 from dpr.serve.keys import SESSION_SECONDS, Keys
 from dpr.serve.page import HEADERS, back, message
-from dpr.serve.problems import documented
 
 _MOST_FIELDS = 8
-_AGAIN: dict[str, Any] = {"description": "The form again.", "content": {"text/html": {}}}
-_BODY = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/x-www-form-urlencoded": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"key": {"type": "string"}},
-                }
-            }
-        },
-    }
-}
 
 
 def routes(keys: Keys) -> APIRouter:
     """Three operations."""
     router = APIRouter(tags=["Signing in"], default_response_class=HTMLResponse)
-    refusals = documented(403, 408, 413, 429)
 
     @router.get("/signin")
     async def form(request: Request) -> Response:
@@ -47,8 +30,6 @@ def routes(keys: Keys) -> APIRouter:
         "/signin",
         status_code=303,
         response_class=RedirectResponse,
-        responses={**refusals, 401: _AGAIN},
-        openapi_extra=_BODY,
     )
     async def sign_in(request: Request) -> Response:
         """Begins a session, which a cookie holds, and goes to the page."""
@@ -77,7 +58,6 @@ def routes(keys: Keys) -> APIRouter:
         "/signout",
         status_code=303,
         response_class=RedirectResponse,
-        responses=refusals | documented(401),
     )
     async def sign_out(request: Request) -> Response:
         """Has this browser forget its session, which else lasts its 12 hours."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from dpr import __version__
-from dpr.serve.problems import Refused, documented
+from dpr.serve.problems import Refused
 from dpr.serve.schemas import MOST_INPUTS, Info, State
 from dpr.serve.service import Service
 
@@ -14,33 +14,32 @@ from dpr.serve.service import Service
 def routes(service: Service) -> APIRouter:
     """All five operations."""
     router = APIRouter(tags=["State"])
-    guarded = documented(401, 403)
 
-    @router.get("/live", response_model=State, responses=documented(503))
+    @router.get("/live", response_model=State)
     async def live() -> State:
         """Whether the process lives; if not, it is to be started anew."""
         if not service.alive:
             raise Refused(503, "dead", "Nothing is worked on any more.", retry_after=5)
         return State(status="alive")
 
-    @router.get("/ready", response_model=State, responses=documented(503))
+    @router.get("/ready", response_model=State)
     async def ready() -> State:
         """Whether questions are admitted now."""
         service.check_well()
         return State(status="ready")
 
-    @router.get("/health", responses=documented(503), response_class=Response)
+    @router.get("/health", response_class=Response)
     async def health() -> Response:
         """As /ready, the way text-embeddings-inference says it."""
         service.check_well()
         return Response()
 
-    @router.get("/info", response_model=Info, responses=guarded)
+    @router.get("/info", response_model=Info)
     async def info() -> Info:
         """What is served, and its limits."""
         return _info(service)
 
-    @router.get("/metrics", response_class=PlainTextResponse, responses=guarded)
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures for Prometheus."""
         return Response(service.watch.text(), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,56 @@
+"""What ``where`` and ``filters`` may hold, as JSON Schema: as exact as ``dpr.filters`` reads them.
+
+Holds schemas and nothing else; the test compares them with what is let in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+_LIST: dict[str, Any] = {"type": "array", "items": _SCALAR, "minItems": 1, "maxItems": 100}
+_ONE_OR_MORE: dict[str, Any] = {"anyOf": [_SCALAR, _LIST]}
+_OPERATORS: dict[str, Any] = {
+    "type": "object",
+    "properties": dict.fromkeys(("=", "!=", "~", "!~"), _ONE_OR_MORE)
+    | dict.fromkeys(("<", "<=", ">", ">="), _SCALAR),
+    "additionalProperties": False,
+    "minProperties": 1,
+}
+WHERE: dict[str, Any] = {
+    "type": "object",
+    "propertyNames": {
+        "minLength": 1,
+        "pattern": r"\S",
+        "not": {"enum": ["id", "text"]},
+    },
+    "additionalProperties": {"anyOf": [_SCALAR, _LIST, _OPERATORS]},
+}
+
+
+def _condition(none: str = "") -> str:
+    """A name, an operator and values, as a regular expression.
+
+    What follows a backslash is plain; a name is more than white space and none of the fields that
+    are not filtered by; < and its like take one value.
+
+    Args:
+        none: a character that may only stand behind a backslash.
+    """
+    plain = rf"(?:\\[\s\S]|[^\\=!<>~{none}])*"
+    some = rf"(?:\\\S|[^\\=!<>~\s{none}])"
+    no_field = r"(?!\s*(?:\\?i\\?d|\\?t\\?e\\?x\\?t)\s*[=!<>~])"
+    several = rf"(?:=(?!=)|!=|!?~)(?:\\[\s\S]|[^\\{none}])*"
+    one = rf"[<>]=?(?:\\[\s\S]|[^\\|{none}])*"
+    return rf"{no_field}{plain}{some}{plain}(?:{several}|{one})"
+
+
+CONDITION = f"^{_condition()}$"
+_PART = rf"\s*(?:{_condition(';')})?"
+SPELLED = f"^{_PART}(?:;{_PART})*$"
+"""Conditions with ; between, as the page takes them."""
+
+CONDITIONS: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": CONDITION},
+}
