@@ -304,5 +304,5 @@ def test_the_wheel_carries_the_files() -> None:
     found = {one.distribution_path for one in builder(str(root)).recurse_included_files()}
     here = root / "src" / "dpr" / "serve"
     wanted = [*(here / "static").iterdir(), *(here / "templates").iterdir()]
-    assert len(wanted) == 7
+    assert len(wanted) == 8
     assert {one.relative_to(root / "src").as_posix() for one in wanted} <= found

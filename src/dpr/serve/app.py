@@ -23,7 +23,16 @@ from dpr.serve.engine import Engine
 from dpr.serve.guard import Guard
 from dpr.serve.keys import Keys
 from dpr.serve.problems import Place, Refused, rendered
-from dpr.serve.routes import asking, documents, openai, page, rerankers, signin, state
+from dpr.serve.routes import (
+    asking,
+    documents,
+    openai,
+    page,
+    reference,
+    rerankers,
+    signin,
+    state,
+)
 from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import Watch
@@ -69,6 +78,7 @@ def create_app(
     app.include_router(documents.routes(Changer(service)))
     app.include_router(signin.routes(keys))
     app.include_router(page.routes(service, keys=bool(keys)))
+    app.include_router(reference.routes(lambda: app.openapi()))
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)

@@ -26,6 +26,7 @@ STYLES: Mapping[str, Style] = {
     "/v1/rerank": "cohere",
     "/": "page",
     "/document": "page",
+    "/docs": "page",
 }
 
 _TEI_TYPES = {413: "validation", 422: "validation", 429: "overloaded", 503: "unhealthy"}
