@@ -110,6 +110,7 @@ WHOLE_ROOMS = {
         "fastapi",
         "httptools",
         "jinja2",
+        "opentelemetry",
         "prometheus_client",
         "pydantic",
         "pydantic_core",

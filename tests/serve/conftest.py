@@ -71,10 +71,13 @@ def started(
     *,
     local_only: bool = False,
     host: str = "",
+    traces: Any = None,
     **limits: Any,
 ) -> Iterator[TestClient]:
     """A client of a service that is ready."""
-    app = create_app(engine, replace(USUAL, **limits), keys, local_only=local_only, host=host)
+    app = create_app(
+        engine, replace(USUAL, **limits), keys, local_only=local_only, host=host, traces=traces
+    )
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         end = time.monotonic() + 60
         while client.get("/ready").status_code == 503:

@@ -53,6 +53,13 @@ WithoutKeys = Annotated[
     bool,
     typer.Option("--without-keys", help="Let everybody who reaches --host ask, without any key."),
 ]
+Tracing = Annotated[
+    bool,
+    typer.Option(
+        "--traces",
+        help="Send OpenTelemetry traces, as the variables OTEL_... say. Needs the extra traces.",
+    ),
+]
 
 
 @with_settings
@@ -66,6 +73,7 @@ def serve(
     without_keys: WithoutKeys = False,
     search_only: SearchOnly = False,
     workers: Workers = 1,
+    traces: Tracing = False,
     model: Model = None,
     reader: ReaderPlace = None,
 ) -> None:
@@ -100,9 +108,19 @@ def serve(
             f"--host {host} can be reached from other machines, and there are no keys: everybody "
             "there could ask. Give --keys FILE, or say --without-keys if that is what you want"
         )
+    if traces:
+        _check_traces()
     only = local and not known
     opening = Opening(
-        str(collection), limits, known, model, reader, not search_only, local_only=only, host=host
+        str(collection),
+        limits,
+        known,
+        model,
+        reader,
+        not search_only,
+        local_only=only,
+        host=host,
+        traces=traces,
     )
     with Collection.open(str(collection)) as opened:
         version = opened.version
@@ -123,3 +141,10 @@ def is_local(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_traces() -> None:
+    try:
+        import dpr.serve.tracing  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "opentelemetry", "traces", "tracing") from error

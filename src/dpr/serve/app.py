@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -37,6 +37,9 @@ from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import Watch
 
+if TYPE_CHECKING:  # which needs an extra of its own
+    from dpr.serve.tracing import Traces
+
 logger = logging.getLogger(__name__)
 
 _SHOWN_ERRORS = 20
@@ -50,6 +53,7 @@ def create_app(
     *,
     local_only: bool = False,
     host: str = "",
+    traces: Traces | None = None,
 ) -> FastAPI:
     """An application; it loads and warms when it starts, and is ready a little later.
 
@@ -57,18 +61,19 @@ def create_app(
         settings: the limits.
         keys: who may ask; None or none: everybody.
         local_only, host: see ``Guard``.
+        traces: to tell of requests, see ``dpr.serve.tracing``.
 
     Returns:
         it, with the ``Service`` as ``app.state.service``.
     """
-    service = Service(engine, settings or ServeSettings(), Watch())
+    service = Service(engine, settings or ServeSettings(), Watch(), traces)
     app = FastAPI(
         title="Dense Passage Retrieval",
         version=__version__,
         docs_url=None,  # FastAPI's pages load their parts from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # to addresses made of what the client called this host
-        lifespan=_lifespan(service),
+        lifespan=_lifespan(service, traces),
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service
@@ -83,6 +88,10 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
     app.add_middleware(Guard, service=service, keys=keys, local_only=local_only, host=host)
+    if traces is not None:
+        from dpr.serve.tracing import Traced
+
+        app.add_middleware(Traced, traces=traces)
     dim = engine.pipeline.encoder.dim
     app.openapi = partial(  # type: ignore[method-assign]
         described, app, engine.model_id, dim, guarded=bool(keys)
@@ -90,7 +99,7 @@ def create_app(
     return app
 
 
-def _lifespan(service: Service) -> Any:
+def _lifespan(service: Service, traces: Traces | None) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(service.start())
@@ -99,6 +108,8 @@ def _lifespan(service: Service) -> Any:
         if not starting.done():
             starting.cancel()
         await service.stop()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
     return lifespan
 

@@ -25,6 +25,7 @@ from dpr.reading import ReadingSettings
 from dpr.search.parts import words_settings
 from dpr.serve.batching import Check
 from dpr.serve.finding import Finding, apart
+from dpr.serve.steps import step
 from dpr.serve.work import Embed, Embedded, Encode, Encoded, Find, Judge, Outcome, Task
 from dpr.tokens.inputs import MIN_TEXT
 
@@ -215,6 +216,7 @@ class Engine:
         return [outcomes[n] for n in range(len(tasks))]
 
 
+@step("reading", Judge)
 def _judge(opened: Opened, judges: Sequence[Judge], check: Check) -> list[float]:
     if opened.reader is None:
         raise CollectionError("there is no reader; open the collection with one")
@@ -230,6 +232,7 @@ def _judge(opened: Opened, judges: Sequence[Judge], check: Check) -> list[float]
     return [float(one) for one in best]
 
 
+@step("encoding", Embed)
 def _embed(
     encoder: QuestionEncoder | ContextEncoder | None, embeds: Sequence[Embed], check: Check
 ) -> list[Embedded]:

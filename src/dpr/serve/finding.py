@@ -22,6 +22,7 @@ from dpr.interchange.hits import hit_shape
 from dpr.pipeline.asking import Opened
 from dpr.records import Answer, Hit
 from dpr.serve.batching import Check, TooLate
+from dpr.serve.steps import step
 from dpr.serve.work import Find, Found, How
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Finding:
             found.append(Found(to_json(shape), number, cut[one.question]))
         return found
 
+    @step("encoding", Find)
     def _encoded(self) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, bool]]:
         """Of each text its vector, where any question needs one, and whether it was cut."""
         needed: dict[str, bool] = defaultdict(bool)
@@ -83,6 +85,7 @@ class Finding:
             dict(zip(texts, tokens.cut, strict=True)),
         )
 
+    @step("searching", Find)
     def _searched(self, vectors: dict[str, npt.NDArray[np.float32]]) -> Results[list[Hit]]:
         groups: dict[tuple[How, bool], list[int]] = defaultdict(list)
         for n, (one, mode) in enumerate(zip(self._finds, self._modes, strict=True)):
@@ -111,6 +114,7 @@ class Finding:
             hits |= apart(which, search)
         return hits
 
+    @step("reading", Find)
     def _answered(self, hits: Results[list[Hit]]) -> Results[tuple[Answer, ...]]:
         which = [n for n, one in enumerate(self._finds) if one.read and isinstance(hits[n], list)]
         reader = self._opened.reader

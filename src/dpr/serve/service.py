@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, MutableSequence, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from dpr.errors import DPRError, InputError
 from dpr.pipeline.asking import Opened
@@ -25,6 +25,9 @@ from dpr.serve.problems import Refused
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import Watch, access
 from dpr.serve.work import Embed, Embedded, Find, Found, How, Judge, Task, Tower
+
+if TYPE_CHECKING:  # which needs an extra of its own
+    from dpr.serve.tracing import Traces
 
 logger = logging.getLogger(__name__)
 _SOON = 2  # seconds, to those who come while the service begins or ends
@@ -48,19 +51,23 @@ class Service:
         failure: why the service could not begin; None where it did, or still may.
     """
 
-    def __init__(self, engine: Engine, settings: ServeSettings, watch: Watch) -> None:
+    def __init__(
+        self, engine: Engine, settings: ServeSettings, watch: Watch, traces: Traces | None = None
+    ) -> None:
         self.engine, self.settings, self.watch = engine, settings, watch
         self.door = Door(settings)
         self.stage: Stage = "starting"
         self.failure: BaseException | None = None
         self._cache = Cache(settings.cache_bytes)
         self._batcher: Batcher[Task] = Batcher(
-            engine.run,
+            traces.rounds(engine.run) if traces else engine.run,
             settings.round_tokens,
             self.door.leave,
             self._worked,
             lambda: self.door.pace,
         )
+        submit = self._batcher.submit
+        self._submit = traces.submits(submit) if traces else submit
         self.follower = Follower(engine, settings.reload_seconds, self._renewed)
         self._following: asyncio.Task[None] | None = None
         self._versions: MutableSequence[int] = [engine.version]
@@ -283,7 +290,7 @@ class Service:
         ahead = self._batcher.ahead(len(tasks))
         self.door.check_time(ahead, sum(sizes), deadline - time.monotonic())
         self.door.enter(len(tasks), sum(sizes))
-        futures = self._batcher.submit(tasks, sizes, deadline)
+        futures = self._submit(tasks, sizes, deadline)
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 # One is by far the usual case, and waits for less.

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from fastapi import FastAPI
@@ -36,6 +36,9 @@ from dpr.serve.keys import Keys
 from dpr.serve.running import leave, serve
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import METRICS, log_lines
+
+if TYPE_CHECKING:  # which needs an extra of its own
+    from dpr.serve.tracing import Traces
 
 logger = logging.getLogger(__name__)
 _CANNOT = 3  # exit status of a worker that could not begin
@@ -51,6 +54,7 @@ class Opening:
     Attributes:
         read: whether there is a reader.
         local_only, host: see ``Guard``.
+        traces: whether to tell of requests, see ``dpr.serve.tracing``.
         versions: that the workers ask, each at its place; None where there is one server alone.
         place: of this worker.
     """
@@ -63,16 +67,30 @@ class Opening:
     read: bool = True
     local_only: bool = False
     host: str = ""
+    traces: bool = False
     versions: MutableSequence[int] | None = None
     place: int = 0
 
     def app(self) -> FastAPI:
         """The application; raises as ``Engine.open``."""
         engine = Engine.open(self.collection, model=self.model, reader=self.reader, read=self.read)
-        app = create_app(engine, self.limits, self.keys, local_only=self.local_only, host=self.host)
+        app = create_app(
+            engine,
+            self.limits,
+            self.keys,
+            local_only=self.local_only,
+            host=self.host,
+            traces=_traces() if self.traces else None,
+        )
         if self.versions is not None:
             app.state.service.share(self.versions, self.place)
         return app
+
+
+def _traces() -> Traces:
+    from dpr.serve.tracing import Traces
+
+    return Traces.from_environment()
 
 
 def serve_all(opening: Opening, bound: socket.socket, count: int) -> bool:
