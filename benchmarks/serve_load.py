@@ -1,0 +1,197 @@
+"""`dpr serve` under load, beside a naive server over the same model and collection.
+
+Server and load have a core each; each question is asked once, and the cache is off. In turns:
+
+- the load itself, against a server that does nothing: what it could send
+- the naive servers, closed, with 1, 8 and 64 connections: the best counts
+- ours, closed: the peak, unless more is answered in what follows
+- ours, open, at 50, 80 and 120% of the peak: times of the answers, from when each was due
+- ours, open, at ten times the peak for minutes, and then at half of it: what is still answered, how
+  soon the others are told to come again, memory, and how soon all is as before
+
+    python benchmarks/serve_load.py
+    python benchmarks/serve_load.py --quick --passages 300
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import report
+from serving import (
+    Load,
+    Outcome,
+    Sampled,
+    arguments,
+    bodies,
+    collection,
+    conditions,
+    dpr_serve,
+    percentile,
+    pin,
+    questions,
+    request,
+    run,
+    started,
+    summary,
+    table,
+    verdicts,
+)
+
+HERE = Path(__file__).parent
+NOTHING = """
+import asyncio, sys, uvloop
+ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\n{}"
+class Nothing(asyncio.Protocol):
+    def connection_made(self, transport): self.transport = transport
+    def data_received(self, data): self.transport.write(ANSWER)
+async def main():
+    made = await asyncio.get_running_loop().create_server(Nothing, "127.0.0.1", int(sys.argv[1]))
+    await made.serve_forever()
+uvloop.run(main())
+"""
+CONNECTIONS = (1, 8, 64)
+OURS = (64, 256)
+
+
+def searches(given: Any) -> Iterator[bytes]:
+    return map(request, bodies(questions(given.data), k=10, mode="dense"))
+
+
+def closed(port: int, asked: Iterator[bytes], connections: int, seconds: float) -> dict[str, Any]:
+    """The best of a server with so many connections; the first second does not count."""
+    run(Load(port, asked).closed(connections, min(1.0, seconds / 3)))
+    began = time.monotonic()
+    outcome = run(Load(port, asked).closed(connections, seconds))
+    return {"connections": connections} | summary(outcome, time.monotonic() - began)
+
+
+def best(port: int, asked: Iterator[bytes], counts: tuple[int, ...], seconds: float) -> Any:
+    runs = [closed(port, asked, one, seconds) for one in counts]
+    return max(runs, key=lambda one: one["answers_per_s"])
+
+
+def opened(port: int, asked: Iterator[bytes], rate: float, seconds: float) -> Outcome:
+    outcome: Outcome = run(Load(port, asked).open(rate, seconds))
+    return outcome
+
+
+def overloaded(given: Any, server: Any, asked: Iterator[bytes], peak: float) -> dict[str, Any]:
+    """Ten times what the server can do; and then half of it."""
+    usual = opened(server.port, asked, 0.5 * peak, given.seconds)
+    before, common = server.memory(), usual.arrays()
+    with Sampled(server) as sampled:
+        began = time.monotonic()
+        outcome = opened(server.port, asked, 10 * peak, given.overload_seconds)
+        ended = time.monotonic()
+        after = opened(server.port, asked, 0.5 * peak, given.seconds).arrays()
+    a = outcome.arrays()
+    # Not the beginning, when the queue is filled, nor what is answered after the end.
+    inside = (a["done"] > began + 2) & (a["done"] < ended)
+    good = inside & (a["status"] == 200)
+    refused = a["status"] == 429
+    told = (a["done"] - a["sent"])[refused]
+    slow = max(2 * float(np.quantile(common["late"], 0.99)), 0.1)
+    bad = (after["status"] != 200) | (after["late"] > slow)
+    # Of the seconds since the load fell, the last in which more than a hundredth was not as usual.
+    seconds = np.floor(after["due"] - after["due"][0]).astype(int)
+    worse = [n for n in np.unique(seconds) if bad[seconds == n].mean() > 0.01]
+    # A second more, unless none was.
+    recovered = int(worse[-1]) + 1 if worse else 0
+    memory = max(sampled.memory(began, ended), default=before)
+    return {
+        "sent_per_s": round(len(a["due"]) / (ended - began), 1),
+        "answers_per_s": round(float(good.sum()) / max(ended - began - 2, 0.1), 1),
+        "p99_ms": percentile(a["late"][good], 0.99),
+        "refused": int(refused.sum()),
+        "refused_p50_ms": percentile(told, 0.5),
+        "refused_p99_ms": percentile(told, 0.99),
+        "refused_max_ms": percentile(told, 1.0),
+        "refused_without_retry_after": int((refused & ~a["retry"]).sum()),
+        "others": {
+            str(one): int((a["status"] == one).sum())
+            for one in np.unique(a["status"])
+            if one not in (200, 429)
+        },
+        "memory_mb": [round(before / 1e6, 1), round(memory / 1e6, 1)],
+        "memory_times": round(memory / before, 3),
+        "recovered_s": recovered,
+    }
+
+
+def arrange() -> Any:
+    parser = arguments(__doc__)
+    parser.add_argument("--seconds", type=float, help="of each step; default 30, quick 3")
+    parser.add_argument("--overload-seconds", type=float, help="default 300, quick 6")
+    parser.add_argument("--options", default="", help="more for dpr serve, such as --workers 2")
+    given = parser.parse_args()
+    given.seconds = given.seconds or (3 if given.quick else 30)
+    given.overload_seconds = given.overload_seconds or (6 if given.quick else 300)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return given
+
+
+def main() -> None:
+    given = arrange()
+    folder = collection(given.data, given.work, given.passages)
+    pin(given.load_core)
+    asked = searches(given)
+    rows: list[dict[str, Any]] = []
+    result: dict[str, Any] = conditions(given)
+
+    def nothing(port: int) -> list[str]:
+        return [sys.executable, "-c", NOTHING, str(port)]
+
+    with started(nothing, given.work, given.server_core) as server:
+        rows.append(
+            {"server": "none: the load itself"} | closed(server.port, asked, 64, given.seconds)
+        )
+    for kind in ("transformers", "pipeline"):
+        naive = [sys.executable, str(HERE / "serve_naive.py"), str(folder), "--with", kind]
+        command = lambda port, naive=naive: [*naive, "--port", str(port)]  # noqa: E731
+        with started(command, given.work, given.server_core) as server:
+            row = best(server.port, asked, CONNECTIONS, given.seconds)
+            rows.append({"server": f"naive, {kind}"} | row)
+    more = ("--search-only", "--cache-bytes", "0", *given.options.split())
+    with started(
+        lambda port: dpr_serve(folder, port, *more), given.work, given.server_core
+    ) as server:
+        peak = best(server.port, asked, OURS, given.seconds)
+        rows.append({"server": "dpr serve"} | peak)
+        table(rows)
+        rate = peak["answers_per_s"]
+        shares = []
+        for share in (0.5, 0.8, 1.2):
+            outcome = opened(server.port, asked, share * rate, given.seconds)
+            shares.append({"of the peak": share} | summary(outcome, given.seconds))
+        table(shares)
+        rate = max(rate, *(one["answers_per_s"] for one in shares))
+        over = overloaded(given, server, asked, rate)
+        table([{"ten times the peak": name, "": value} for name, value in over.items()])
+    result |= {"closed": rows, "open": shares, "overload": over}
+    naive_rates = [row["answers_per_s"] for row in rows if row["server"].startswith("naive")]
+    result["times_naive"] = [round(rate / one, 2) for one in naive_rates]
+    checks = {
+        f"{result['times_naive']} times the naive servers, at least 2.5": min(result["times_naive"])
+        >= 2.5,
+        "at ten times the peak 90% of it is answered": over["answers_per_s"] >= 0.9 * rate,
+        "refusals within 50 ms (99 of 100)": over["refused_p99_ms"] <= 50,
+        "with Retry-After": over["refused"] > 0 and not over["refused_without_retry_after"],
+        "and nothing else": not over["others"],
+        "memory at most 1.25 times": over["memory_times"] <= 1.25,
+        "as before within 5 s": over["recovered_s"] <= 5,
+    }
+    result["reached"] = {goal: bool(one) for goal, one in checks.items()}
+    verdicts(checks, given.quick)
+    report(result, given.json)
+
+
+if __name__ == "__main__":
+    main()
