@@ -44,7 +44,12 @@ from serving import (
     verdicts,
 )
 
-HERE = Path(__file__).parent
+NAIVE = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import serve_naive
+serve_naive.main()
+"""
 NOTHING = """
 import asyncio, sys, uvloop
 ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\n{}"
@@ -154,7 +159,8 @@ def main() -> None:
             {"server": "none: the load itself"} | closed(server.port, asked, 64, given.seconds)
         )
     for kind in ("transformers", "pipeline"):
-        naive = [sys.executable, str(HERE / "serve_naive.py"), str(folder), "--with", kind]
+        here = str(Path(__file__).parent)
+        naive = [sys.executable, "-c", NAIVE, here, str(folder), "--with", kind]
         command = lambda port, naive=naive: [*naive, "--port", str(port)]  # noqa: E731
         with started(command, given.work, given.server_core) as server:
             row = best(server.port, asked, CONNECTIONS, given.seconds)

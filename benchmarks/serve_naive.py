@@ -2,9 +2,7 @@
 
 The server that one writes in ten minutes: no batching, no limits, no cache. ``pipeline`` searches
 with this project's own encoder and index, ``transformers`` with Transformers' DPRQuestionEncoder
-and a product with all vectors in NumPy.
-
-    python benchmarks/serve_naive.py FOLDER --port 8001 --with transformers
+and a product with all vectors in NumPy. Started by ``serve_load.py``, in a process of its own.
 """
 
 from __future__ import annotations
@@ -86,9 +84,8 @@ def create_app(search: Search) -> FastAPI:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Serves until it is ended."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--with", choices=["pipeline", "transformers"], default="pipeline")
@@ -97,7 +94,3 @@ def main() -> None:
     search = make(given["folder"])
     search("who", 10)
     uvicorn.run(create_app(search), port=given["port"], access_log=False, log_level="warning")
-
-
-if __name__ == "__main__":
-    main()

@@ -254,6 +254,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._whole = 0  # bytes of head and body; 0: the head is not there yet
+        self.used = False
         self.answered: asyncio.Future[tuple[int, bytes, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -281,7 +282,7 @@ class Connection(asyncio.Protocol):
 
     def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes, bytes]]:
         """Sends it; gives status, head and body; ``FAIL`` where the connection ended before."""
-        self.answered = asyncio.get_running_loop().create_future()
+        self.answered, self.used = asyncio.get_running_loop().create_future(), True
         if self.transport is None:
             self._answer(FAIL, b"", b"")
         else:
@@ -379,8 +380,15 @@ class Load:
             self._idle.append(made)
 
     async def _one(self, made: Connection, due: float) -> None:
-        sending, sent = next(self._requests), time.monotonic()
+        sending, sent, used = next(self._requests), time.monotonic(), made.used
         status, head, body = await made.ask(sending)
+        if status == FAIL and used:
+            # The server closed an idle connection just now: clients send it again on a new one.
+            with contextlib.suppress(OSError):
+                fresh = await connected(self.port)
+                status, head, body = await fresh.ask(sending)
+                if fresh.transport is not None:
+                    fresh.transport.close()
         self._note(due, sent, status, head)
         if self._seen is not None:
             self._seen(status, sending, head, body)

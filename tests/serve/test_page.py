@@ -166,6 +166,8 @@ def test_options_are_kept_and_are_those_of_the_api(client: TestClient) -> None:
     assert page.one("input", name="where").attributes["value"] == query["where"]
     assert "open" in page.one("details", class_="more").attributes
     assert "open" not in opened(client, "/", q="a").one("details", class_="more").attributes
+    # White space that a backslash keeps is part of the value.
+    assert not opened(client, "/", q="the king", where="title~*\\ ; ").all("li", class_="hit")
     # A field of a form that was left empty comes as an empty one.
     assert opened(client, "/", q="the king", mode="auto", k=10, where="").all("li", class_="hit")
 

@@ -68,7 +68,7 @@ class _Asked:
     @property
     def narrowed(self) -> bool:
         """Whether anything is not as usual."""
-        return bool(self.where) or self.mode != "auto" or self.k != 10
+        return bool(self.where.strip()) or self.mode != "auto" or self.k != 10
 
     @property
     def href(self) -> str:
@@ -83,9 +83,10 @@ class _Asked:
         Raises:
             Refused: it spells nothing.
         """
-        texts = [one.strip() for one in _BETWEEN.split(self.where)]
+        # White space around a condition is its own affair: a backslash may keep the last of it.
+        texts = [one for one in _BETWEEN.split(self.where) if one.strip()]
         try:
-            return parse_filters([one for one in texts if one])
+            return parse_filters(texts)
         except SettingsError as error:
             detail = f"The filter is not understood: {error}."
             raise Refused(422, "schema", detail) from error
@@ -108,7 +109,7 @@ def routes(service: Service, *, keys: bool) -> APIRouter:
         where: Annotated[str, Query(max_length=_LONGEST_WHERE)] = "",
     ) -> Response:
         """The page, with the answer to a question if there is one."""
-        asked = _Asked(q.strip(), mode, k, where.strip())
+        asked = _Asked(q.strip(), mode, k, where if where.strip() else "")
         values: dict[str, Any] = {"result": None, "state": None}
         headers, status = dict(HEADERS), 200
         try:

@@ -211,7 +211,7 @@ function start() {
     said.textContent = "Searching";
     const body = {
       question: box.value, k: Number(form.k.value) || 10, mode: form.mode.value,
-      filters: form.where.value.split(/(?<!\\);/).map((one) => one.trim()).filter(Boolean),
+      filters: form.where.value.split(/(?<!\\);/).filter((one) => one.trim()),
     };
     const began = performance.now();
     try {
