@@ -117,7 +117,7 @@ REFUSED: list[tuple[int, str, str, dict[str, Any]]] = [
     (404, "GET", "/document", {"params": {"passage": "none"}}),
     (413, "POST", "/v1/search", {"content": b" " * 2_000_001}),
     (413, "POST", "/rerank", {"json": {"query": "a", "texts": ["a"] * 1000}}),
-    (413, "GET", "/live", {"content": b" " * 2_000_001}),
+    (413, "POST", "/signin", {"content": b" " * 2_000_001}),
     (415, "POST", "/v1/search", {"content": "{}", "headers": {"content-type": "text/plain"}}),
     (415, "POST", "/embed", {"data": {"inputs": "a"}}),
     (422, "POST", "/v1/answer", {"json": {"question": "a", "kk": 1}}),

@@ -103,11 +103,8 @@ def serve(
 
     known = Keys.read(keys, change_keys)
     local = is_local(host)
-    if not local and not known and not without_keys:
-        raise SettingsError(
-            f"--host {host} can be reached from other machines, and there are no keys: everybody "
-            "there could ask. Give --keys FILE, or say --without-keys if that is what you want"
-        )
+    if not (local or known or without_keys):
+        raise _too_open(host)
     if traces:
         _check_traces()
     only = local and not known
@@ -141,6 +138,13 @@ def is_local(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _too_open(host: str) -> SettingsError:
+    return SettingsError(
+        f"--host {host} can be reached from other machines, and there are no keys: everybody "
+        "there could ask. Give --keys FILE, or say --without-keys if that is what you want"
+    )
 
 
 def _check_traces() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 MOST_FIELDS = 32
 LONGEST_NAME = 256
@@ -19,6 +19,8 @@ LONGEST_FILTERS = 8192
 
 class Body(BaseModel):
     """A request's body: it has few fields, whatever they are called."""
+
+    model_config = ConfigDict(json_schema_extra={"maxProperties": MOST_FIELDS})
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+from dpr.serve.bounds import LONGEST_NAME, LONGEST_VALUE
+
+_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"], "maxLength": LONGEST_VALUE}
 _LIST: dict[str, Any] = {"type": "array", "items": _SCALAR, "minItems": 1, "maxItems": 100}
 _ONE_OR_MORE: dict[str, Any] = {"anyOf": [_SCALAR, _LIST]}
 _OPERATORS: dict[str, Any] = {
@@ -21,6 +23,7 @@ WHERE: dict[str, Any] = {
     "type": "object",
     "propertyNames": {
         "minLength": 1,
+        "maxLength": LONGEST_NAME,
         "pattern": r"\S",
         "not": {"enum": ["id", "text"]},
     },
@@ -52,5 +55,10 @@ SPELLED = f"^{_PART}(?:;{_PART})*$"
 
 CONDITIONS: dict[str, Any] = {
     "type": "array",
-    "items": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": CONDITION},
+    "items": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_VALUE,
+        "pattern": CONDITION,
+    },
 }

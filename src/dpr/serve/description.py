@@ -39,7 +39,9 @@ MEANINGS: Mapping[int, str] = {
 }
 
 # What the connection and the guard may say of any request, and a fault of ours.
-ANYWHERE = (403, 408, 413, 429, 431, 500, 503)
+ANYWHERE = (403, 429, 431, 500, 503)
+# And of any that may bring a body.
+BROUGHT = (408, 413)
 # What may be wrong with JSON; the second alone with what stands in a path or query.
 JSON, FIELDS = (400, 415, 422), (422,)
 # What else an operation may say.
@@ -172,7 +174,8 @@ def _complete(method: str, path: str, operation: Schema, *, guarded: bool) -> Sc
         answer.setdefault("headers", {})["X-Request-Id"] = _header("X-Request-Id")
         if answer["description"] == "Successful Response":
             answer["description"] = "Done."
-    statuses = {*ANYWHERE, *wrong, *ALSO.get((method, path), ())}
+    brought = () if method == "get" else BROUGHT
+    statuses = {*ANYWHERE, *brought, *wrong, *ALSO.get((method, path), ())}
     if guarded and path not in OPEN:
         statuses.add(401)
     style = STYLES.get(path, "problem")

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dpr.records import Document
-from dpr.serve.bounds import Body, few
+from dpr.serve.bounds import LONGEST_NAME, Body, few
 from dpr.serve.changing import Changer
 
 MOST_DOCUMENTS = 256
 LONGEST_ID = 512
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=r"^\S(.*\S)?$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
 Fact = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Facts = Annotated[list[Fact], Field(fail_fast=True)]
 
@@ -29,7 +30,7 @@ class DocumentIn(Body):
     text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
     title: Annotated[str, StringConstraints(max_length=1024)] = ""
     metadata: Annotated[
-        dict[Annotated[str, StringConstraints(min_length=1)], Fact | Facts | None],
+        dict[Name, Fact | Facts | None],
         Field(max_length=64, description="What searches can be narrowed by."),
         BeforeValidator(few),
     ] = Field({})
