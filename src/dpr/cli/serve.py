@@ -109,15 +109,7 @@ def serve(
         _check_traces()
     only = local and not known
     opening = Opening(
-        str(collection),
-        limits,
-        known,
-        model,
-        reader,
-        not search_only,
-        local_only=only,
-        host=host,
-        traces=traces,
+        str(collection), limits, known, model, reader, not search_only, only, host, traces
     )
     with Collection.open(str(collection)) as opened:
         version = opened.version
