@@ -15,7 +15,7 @@ from tests.serve.conftest import USUAL, started
 
 from dpr.serve.app import create_app
 from dpr.serve.engine import Engine
-from dpr.serve.guard import OPEN
+from dpr.serve.gate import OPEN
 from dpr.serve.keys import Keys
 from dpr.serve.service import Service
 

@@ -20,9 +20,10 @@ from dpr import __version__
 from dpr.serve.changing import Changer
 from dpr.serve.description import described
 from dpr.serve.engine import Engine
+from dpr.serve.gate import Gate
 from dpr.serve.guard import Guard
 from dpr.serve.keys import Keys
-from dpr.serve.problems import Place, Refused, rendered
+from dpr.serve.problems import Place, Refused
 from dpr.serve.routes import (
     asking,
     documents,
@@ -60,11 +61,11 @@ def create_app(
     Args:
         settings: the limits.
         keys: who may ask; None or none: everybody.
-        local_only, host: see ``Guard``.
+        local_only, host: see ``Gate``.
         traces: to tell of requests, see ``dpr.serve.tracing``.
 
     Returns:
-        it, with the ``Service`` as ``app.state.service``.
+        it, with the ``Service`` as ``app.state.service`` and the ``Gate`` as ``app.state.gate``.
     """
     service = Service(engine, settings or ServeSettings(), Watch(), traces)
     app = FastAPI(
@@ -76,18 +77,17 @@ def create_app(
         lifespan=_lifespan(service, traces),
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.service = service
+    keys = keys or Keys()
+    app.state.service, app.state.gate = service, Gate(service, keys, local_only, host)
     for module in (asking, openai, rerankers, state):
         app.include_router(module.routes(service))
-    keys = keys or Keys()
     app.include_router(documents.routes(Changer(service)))
     app.include_router(signin.routes(keys))
     app.include_router(page.routes(service, keys=bool(keys)))
     app.include_router(reference.routes(lambda: app.openapi()))
-    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
-    app.add_middleware(Guard, service=service, keys=keys, local_only=local_only, host=host)
+    app.add_middleware(Guard, gate=app.state.gate)
     if traces is not None:
         from dpr.serve.tracing import Traced
 
@@ -120,24 +120,19 @@ def _started(service: Service, task: asyncio.Task[None]) -> None:
         logger.critical("the service cannot begin", exc_info=error)
 
 
-async def _refused(request: Request, refused: Exception) -> Response:
-    assert isinstance(refused, Refused)
-    arrival = request.scope["dpr"]
-    arrival.code = refused.code
-    body, headers = rendered(refused, request.url.path, arrival.id, request.url.query)
-    return Response(body, refused.status, headers)
+# What is raised here the guard answers, as all that is refused.
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if isinstance(error.body, bytes):  # which FastAPI leaves as it came where it is no JSON
         detail = "The body is not said to be JSON; send content-type: application/json."
-        return await _refused(request, Refused(415, "content_type", detail))
+        raise Refused(415, "content_type", detail)
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         at = next(one["loc"][-1] for one in found if one["type"] == "json_invalid")
         detail = f"The body is not JSON: see character {at}."
-        return await _refused(request, Refused(400, "not_json", detail))
+        raise Refused(400, "not_json", detail)
     places = [
         Place(
             place=".".join(map(str, one["loc"]))[:_LONGEST_PLACE],
@@ -146,7 +141,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
         for one in found[:_SHOWN_ERRORS]
     ]
     detail = "The request is not as the schema says."
-    return await _refused(request, Refused(422, "schema", detail, errors=places))
+    raise Refused(422, "schema", detail, errors=places)
 
 
 async def _plain(request: Request, error: Exception) -> Response:
@@ -160,10 +155,9 @@ async def _plain(request: Request, error: Exception) -> Response:
     status, headers = error.status_code, dict(error.headers or {})
     if status == 405 and (methods := request.app.openapi()["paths"].get(request.url.path)):
         headers["Allow"] = ", ".join(methods).upper()  # of all routes of the path, not of the first
-    refused = Refused(
+    raise Refused(
         status,
         codes.get(status, "request"),
         details.get(status, "The request cannot be answered."),
         headers=headers,
     )
-    return await _refused(request, refused)

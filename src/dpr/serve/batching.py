@@ -88,6 +88,7 @@ class Batcher(Generic[T]):
         self._left, self._worked = left, worked
         self._requests: deque[deque[Job[T]]] = deque()  # of each, what was not begun
         self._begun = 0  # tokens of the round that is worked on
+        self._firsts = 0  # of the first task of each request: asked at each arrival, so kept
         self._some = threading.Condition()
         self._ending = self._given_up = False
         self.failures, self.failed = 0, -math.inf
@@ -131,6 +132,7 @@ class Batcher(Generic[T]):
         )
         with self._some:
             self._requests.append(jobs)
+            self._firsts += jobs[0].tokens
             self._some.notify()
             return [job.future for job in jobs]
 
@@ -141,6 +143,7 @@ class Batcher(Generic[T]):
             taken = [job for jobs in self._requests for job in jobs if job.future in gone]
             kept = (deque(j for j in jobs if j.future not in gone) for jobs in self._requests)
             self._requests = deque(jobs for jobs in kept if jobs)
+            self._firsts = sum(jobs[0].tokens for jobs in self._requests)
         for future in futures:
             future.cancel()
         self._leave(taken)
@@ -149,6 +152,8 @@ class Batcher(Generic[T]):
         """Tokens that are worked on before so many tasks of a request that comes now are: what was
         begun, and of each other request as many tasks, since requests take turns."""
         with self._some:
+            if tasks == 1:
+                return self._begun + self._firsts
             waiting = sum(job.tokens for jobs in self._requests for job in islice(jobs, tasks))
             return self._begun + waiting
 
@@ -189,9 +194,11 @@ class Batcher(Generic[T]):
             if jobs and tokens > self._round_tokens:
                 break
             jobs.append(first.popleft())
+            self._firsts -= jobs[-1].tokens
             self._requests.popleft()
             if first:
                 self._requests.append(first)
+                self._firsts += first[0].tokens
         return jobs
 
     def _outcomes(self, due: Sequence[Job[T]]) -> Sequence[Any]:

@@ -14,9 +14,9 @@ from fastapi.openapi.utils import get_openapi
 
 from dpr.serve.conditions import CONDITIONS, SPELLED, WHERE
 from dpr.serve.examples import EXAMPLES
-from dpr.serve.guard import COOKIE, OPEN
+from dpr.serve.gate import COOKIE, OPEN
 from dpr.serve.page import ASKED, READ
-from dpr.serve.problems import SHAPES, STYLES, Style, media_type
+from dpr.serve.problems import SHAPES, Style, media_type, style
 
 Schema = dict[str, Any]
 
@@ -49,6 +49,7 @@ ALSO: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("post", "/v1/search"): (504,),
     ("post", "/v1/answer"): (404, 504),
     ("post", "/v1/embeddings"): (404, 504),
+    ("post", "/"): (404, 504),
     ("post", "/embed"): (404, 504),
     ("post", "/rerank"): (404, 504),
     ("post", "/v1/rerank"): (404, 504),
@@ -165,7 +166,7 @@ def _complete(method: str, path: str, operation: Schema, *, guarded: bool) -> Sc
         body["example"] = EXAMPLES[path]
     if path == "/signin":
         _add_form(method, operation)
-    if path == "/":
+    if (method, path) == ("get", "/"):
         [where] = (one for one in operation["parameters"] if one["name"] == "where")
         where["schema"] |= {"pattern": SPELLED}
     if path in ("/signin", "/signout") and method == "post":
@@ -178,10 +179,10 @@ def _complete(method: str, path: str, operation: Schema, *, guarded: bool) -> Sc
     statuses = {*ANYWHERE, *brought, *wrong, *ALSO.get((method, path), ())}
     if guarded and path not in OPEN:
         statuses.add(401)
-    style = STYLES.get(path, "problem")
-    used = {_name(style, status): _refusal(status, style) for status in statuses}
+    looks = style(method.upper(), path)
+    used = {_name(looks, status): _refusal(status, looks) for status in statuses}
     for status in statuses:
-        answers[str(status)] = {"$ref": f"#/components/responses/{_name(style, status)}"}
+        answers[str(status)] = {"$ref": f"#/components/responses/{_name(looks, status)}"}
     operation["responses"] = dict(sorted(answers.items()))
     return used
 

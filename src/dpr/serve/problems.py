@@ -18,7 +18,7 @@ from dpr.serve.page import HEADERS, message
 Style = Literal["problem", "openai", "tei", "cohere", "page"]
 
 # Routes that other clients know, and whose errors they know too; and what people look at.
-STYLES: Mapping[str, Style] = {
+_STYLES: Mapping[str, Style] = {
     "/v1/embeddings": "openai",
     "/v1/models": "openai",
     "/embed": "tei",
@@ -28,6 +28,7 @@ STYLES: Mapping[str, Style] = {
     "/document": "page",
     "/docs": "page",
 }
+_POSTED: Mapping[str, Style] = {"/": "tei"}
 
 _TEI_TYPES = {413: "validation", 422: "validation", 429: "overloaded", 503: "unhealthy"}
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -117,6 +118,12 @@ SHAPES: Mapping[Style, type[BaseModel]] = {
 }
 
 
+def style(method: str, path: str) -> Style:
+    """How errors of an operation look."""
+    usual = _STYLES.get(path, "problem")
+    return _POSTED.get(path, usual) if method == "POST" else usual
+
+
 def media_type(style: Style) -> str:
     """The content type of errors in a style."""
     special = {"problem": "application/problem+json", "page": "text/html"}
@@ -124,10 +131,9 @@ def media_type(style: Style) -> str:
 
 
 def rendered(
-    refused: Refused, path: str, request_id: str, query: str = ""
+    refused: Refused, style: Style, request_id: str, query: str = ""
 ) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers of a refusal on a path, which was asked with this query."""
-    style = STYLES.get(path, "problem")
+    """The body and the headers of a refusal of what was asked with this query."""
     headers = {"content-type": media_type(style), "cache-control": "no-store", **refused.headers}
     if refused.retry_after is not None:
         headers["retry-after"] = str(refused.retry_after)

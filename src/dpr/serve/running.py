@@ -18,14 +18,17 @@ import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
+import httptools
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from dpr.errors import SettingsError
+from dpr.serve.gate import READING, Gate, always, known_as, wanted
 from dpr.serve.guard import CONNECTION
-from dpr.serve.problems import Refused, rendered
+from dpr.serve.problems import Refused, Style, rendered, style
 from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
 
@@ -38,15 +41,26 @@ _BACKLOG = 2048
 _SWITCH_SECONDS = 0.0005
 
 
+class _Answered:
+    """What uvicorn sees in place of a request that was refused before it made one: an answer is
+    there, and what still comes of the body is nobody's."""
+
+    response_complete = True
+    message_event = asyncio.Event()  # that nobody waits for
+
+
 class Timed(HttpToolsProtocol):
     """uvicorn's connection, which may take as long as the settings say, in each of its phases.
 
     uvicorn limits none of these: the wait for a first request, the time and size of a head, a body
     that goes on after it was answered, an answer that is not taken. The body before the answer is
-    the guard's.
+    the guard's. Where there is no room, requests are refused here: under overload most are, and on
+    their way through the application each would take from the models what it costs to make a task,
+    pass the guard and send an answer.
     """
 
-    limits: ServeSettings  # of the subclass that ``serve`` makes
+    gate: Gate  # of the subclass that ``server`` makes
+    limits: ServeSettings
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -120,7 +134,32 @@ class Timed(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._unread = False, True
         self._within(None)
-        super().on_headers_complete()
+        if not self._refused():
+            super().on_headers_complete()
+
+    def _refused(self) -> bool:
+        """Whether there was no room for this request, which was told so; all else that may be said
+        of it is said further in."""
+        method = self.parser.get_method().decode("ascii")
+        earlier = self.cycle is not None and not self.cycle.response_complete  # they come first
+        if method in READING or earlier:
+            return False
+        path = unquote(httptools.parse_url(self.url).path.decode("ascii"))
+        headers, began = wanted(self.headers), time.monotonic()
+        try:
+            self.gate.check(method, path, headers)
+        except Refused as refused:
+            if refused.status != 429:
+                return False
+            close = self.parser.get_http_version() == "1.0" or not self.parser.should_keep_alive()
+            self._answer(refused, style(method, path), known_as(headers), close=close)
+            self.cycle = _ANSWERED
+            self.on_response_complete()
+            watch = self.gate.service.watch
+            watch.request(method, "none", refused.status, time.monotonic() - began)
+            watch.refused(refused.code)
+            return True
+        return False
 
     def on_message_complete(self) -> None:
         if self._answered_early:
@@ -180,12 +219,25 @@ class Timed(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         detail = f"The head is longer than {self.limits.head_bytes} bytes."
-        body, headers = rendered(Refused(431, "head_too_long", detail), "", "")
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        status = "HTTP/1.1 431 Request Header Fields Too Large\r\n"
-        length = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write((status + "".join(lines) + length).encode() + body)
-        self.transport.close()
+        self._answer(Refused(431, "head_too_long", detail), "problem", "", close=True)
+
+    def _answer(self, refused: Refused, looks: Style, known: str, *, close: bool) -> None:
+        """Sends a refusal past uvicorn; ``known``: the request's id, if it has one."""
+        body, headers = rendered(refused, looks, known)
+        fields = [
+            *self.server_state.default_headers,
+            *(always(known) if known else ()),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+            (b"content-length", b"%d" % len(body)),
+            *([(b"connection", b"close")] if close else ()),
+        ]
+        lines = b"".join([b"%b: %b\r\n" % one for one in fields])
+        self.transport.write(STATUS_LINE[refused.status] + lines + b"\r\n" + body)
+        if close:
+            self.transport.close()
+
+
+_ANSWERED: Any = _Answered()
 
 
 class Server(uvicorn.Server):
@@ -242,7 +294,7 @@ def server(app: FastAPI) -> Server:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
-        http=type("Connection", (Timed,), {"limits": limits}),
+        http=type("Connection", (Timed,), {"gate": app.state.gate, "limits": limits}),
         ws="none",
         lifespan="on",
         access_log=False,

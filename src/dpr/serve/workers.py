@@ -53,7 +53,7 @@ class Opening:
 
     Attributes:
         read: whether there is a reader.
-        local_only, host: see ``Guard``.
+        local_only, host: see ``Gate``.
         traces: whether to tell of requests, see ``dpr.serve.tracing``.
         versions: that the workers ask, each at its place; None where there is one server alone.
         place: of this worker.

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from dpr.serve.guard import COOKIE
+from dpr.serve.gate import COOKIE
 from dpr.serve.keys import SESSION_SECONDS, Keys
 from dpr.serve.page import HEADERS, back, message
 
