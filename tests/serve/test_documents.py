@@ -75,9 +75,24 @@ def test_what_is_refused_changes_nothing_and_tells_no_path(
         {"id": "a", "text": " "},
         {"id": "a", "text": "b", "source": "/etc/passwd"},
         {"id": "a", "text": "b", "metadata": {"a": {"b": 1}}},
+        {"id": "a", "text": "b", "metadata": {"\x85": 1}},
+        {"id": "a", "text": "b", "metadata": {"a\0": 1}},
+        {"id": "a", "text": "b", "metadata": {"a": ["\0"]}},
     ):
         assert add(client, bad).status_code == 422
     assert client.get("/info").json()["index_version"] == before
+
+
+def test_whatever_the_schema_lets_in_can_be_kept(client: TestClient) -> None:
+    odd = {
+        "id": "a\0b",
+        "text": "Snow\0 \u2028 \U0001f600 \ufffe",
+        "title": "\0\n",
+        "metadata": {" a\n": "", "id": 1, "metadata": [10**30, -1.5, True, "\u2028"], "b": None},
+    }
+    given = add(client, odd, {"id": "\x7f", "text": "\ufeff"})
+    assert given.status_code == 200, given.text
+    assert found(client, "snow") == ["a\0b"]
 
 
 def test_documents_are_encoded_by_the_model_that_is_loaded_and_take_turns(

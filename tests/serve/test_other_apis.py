@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from dpr.serve.embeddings import EmbeddingsResponse
 from dpr.serve.engine import Engine
+from dpr.serve.routes.openai import EmbeddingsResponse
+from dpr.serve.schemas import MOST_INPUTS
 
 TEXTS = ["who lives in castle 3", "The king of city 5.", "a " * 600]
 
@@ -70,6 +71,15 @@ def test_errors_have_the_shape_that_openai_clients_know(
     assert set(error) == {"message", "type", "param", "code"}
     assert error["type"] == "invalid_request_error"
     assert (error["param"] or "").startswith(param or "")
+
+
+def test_as_many_texts_as_the_schema_lets_in_find_room(client: TestClient) -> None:
+    most = client.get("/info").json()["max_client_batch_size"]
+    assert most == MOST_INPUTS >= 1000  # LangChain's OpenAIEmbeddings sends so many
+    texts = [f"text {n}" for n in range(most)]
+    assert len(client.post("/embed", json={"inputs": texts}).json()) == most
+    assert len(embed(client, input=texts).json()["data"]) == most
+    assert client.post("/embed", json={"inputs": [*texts, "one more"]}).status_code == 422
 
 
 def test_tei_embeds(client: TestClient, engine: Engine) -> None:

@@ -88,10 +88,15 @@ class TestHuggingFace:
         return package("huggingface_hub").InferenceClient(token=KEY, provider="hf-inference")
 
     def test_it_extracts_features(self, client: Any, url: str, engine: Engine) -> None:
-        given = client.feature_extraction(TEXTS, model=url + "/embed")
+        """At the server's address alone, too, which is how it is told of an endpoint."""
         expected = engine.pipeline.encoder.encode(TEXTS)
-        assert given.dtype == np.float32
-        assert np.allclose(given, expected, atol=1e-5)
+        endpoint = package("huggingface_hub").InferenceClient(url, token=KEY)
+        for given in (
+            client.feature_extraction(TEXTS, model=url + "/embed"),
+            endpoint.feature_extraction(TEXTS),
+        ):
+            assert given.dtype == np.float32
+            assert np.allclose(given, expected, atol=1e-5)
         assert engine.passages is not None
         unit = client.feature_extraction(
             TEXTS[1], model=url + "/embed", normalize=True, prompt_name="passage", truncate=True

@@ -10,7 +10,7 @@ from typing import Any
 from dpr.serve.bounds import LONGEST_NAME, LONGEST_VALUE
 
 # White space as Python knows it: \s is another set in each language that reads a schema.
-_SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"], "maxLength": LONGEST_VALUE}
 _LIST: dict[str, Any] = {"type": "array", "items": _SCALAR, "minItems": 1, "maxItems": 100}
 _ONE_OR_MORE: dict[str, Any] = {"anyOf": [_SCALAR, _LIST]}
@@ -26,7 +26,7 @@ WHERE: dict[str, Any] = {
     "propertyNames": {
         "minLength": 1,
         "maxLength": LONGEST_NAME,
-        "pattern": f"[^{_SPACE}]",
+        "pattern": f"[^{SPACE}]",
         "not": {"enum": ["id", "text"]},
     },
     "additionalProperties": {"anyOf": [_SCALAR, _LIST, _OPERATORS]},
@@ -43,15 +43,15 @@ def _condition(none: str = "") -> str:
         none: a character that may only stand behind a backslash.
     """
     plain = rf"(?:\\[\s\S]|[^\\=!<>~{none}])*"
-    some = rf"(?:\\[^{_SPACE}]|[^\\=!<>~{_SPACE}{none}])"
-    no_field = rf"(?![{_SPACE}]*(?:\\?i\\?d|\\?t\\?e\\?x\\?t)[{_SPACE}]*[=!<>~])"
+    some = rf"(?:\\[^{SPACE}]|[^\\=!<>~{SPACE}{none}])"
+    no_field = rf"(?![{SPACE}]*(?:\\?i\\?d|\\?t\\?e\\?x\\?t)[{SPACE}]*[=!<>~])"
     several = rf"(?:=(?!=)|!=|!?~)(?:\\[\s\S]|[^\\{none}])*"
     one = rf"[<>]=?(?:\\[\s\S]|[^\\|{none}])*"
     return rf"{no_field}{plain}{some}{plain}(?:{several}|{one})"
 
 
 CONDITION = f"^{_condition()}$"
-_PART = rf"[{_SPACE}]*(?:{_condition(';')})?"
+_PART = rf"[{SPACE}]*(?:{_condition(';')})?"
 SPELLED = f"^{_PART}(?:;{_PART})*$"
 """Conditions with ; between, as the page takes them."""
 

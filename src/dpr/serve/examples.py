@@ -15,6 +15,7 @@ EXAMPLES: Mapping[str, Any] = {
     "/v1/search": {"question": _WHO, "k": 5, "mode": "hybrid", "where": {"year": {">=": 1990}}},
     "/v1/answer": {"question": [_WHO, "Since when?"], "k": 5, "filters": ["year>=1990"]},
     "/v1/embeddings": {"input": [_WHO], "model": "dpr-mini", "input_type": "query"},
+    "/": {"inputs": _WHO},
     "/embed": {"inputs": _TEXTS, "prompt_name": "passage", "normalize": True},
     "/rerank": {"query": _WHO, "texts": _TEXTS, "return_text": True},
     "/v1/rerank": {"query": _WHO, "documents": _TEXTS, "top_n": 1},

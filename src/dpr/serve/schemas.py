@@ -1,4 +1,5 @@
-"""The bodies of this project's own routes, as pydantic models: what OpenAPI shows, checked exactly.
+"""The bodies of this project's own routes, as pydantic models: what OpenAPI shows, checked exactly;
+and what the routes of other APIs share with them.
 
 Knows nothing of how a request is answered.
 """
@@ -25,8 +26,9 @@ MOST_QUESTIONS = 64
 MOST_HITS = 1000
 MOST_READ_HITS = 100
 LONGEST_QUESTION = 8192
-MOST_INPUTS = 1024
+MOST_INPUTS = 1024  # as many as may wait, by default; LangChain sends up to 1,000 at once
 
+Input = Annotated[str, StringConstraints(min_length=1)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_QUESTION, pattern=r"\S")]
 Scalar = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Values = Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=100)]

@@ -44,7 +44,7 @@ class ServeSettings:
     connections: int = 4096
     body_bytes: int = 2_000_000
     head_bytes: int = 32_768
-    waiting_items: int = 512
+    waiting_items: int = 1024
     waiting_tokens: int = 262_144
     waiting_bytes: int = 32_000_000
     round_tokens: int = 4096

@@ -11,13 +11,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from dpr.records import Document
 from dpr.serve.bounds import LONGEST_NAME, Body, few
 from dpr.serve.changing import Changer
+from dpr.serve.conditions import SPACE
 
 MOST_DOCUMENTS = 256
 LONGEST_ID = 512
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=r"^\S(.*\S)?$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
-Fact = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
+# As collections keep it: names say something, and no text has a NUL character.
+Name = Annotated[
+    str,
+    StringConstraints(max_length=LONGEST_NAME, pattern=rf"^[^\x00]*[^\x00{SPACE}][^\x00]*$"),
+]
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Fact = Words | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Facts = Annotated[list[Fact], Field(fail_fast=True)]
 
 

@@ -1,4 +1,4 @@
-"""``/embed`` and ``/rerank`` of text-embeddings-inference, and Cohere's ``/v1/rerank``.
+"""``/embed`` (and ``/``), ``/rerank`` of text-embeddings-inference, and Cohere's ``/v1/rerank``.
 
 Relevance is the reader's: a logit for each passage, or its sigmoid.
 """
@@ -8,24 +8,101 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import to_json
 
+from dpr.serve.bounds import Body
 from dpr.serve.problems import Refused
-from dpr.serve.rerankers import (
-    CohereDocument,
-    CohereRank,
-    CohereRequest,
-    CohereResponse,
-    CohereText,
-    EmbedRequest,
-    Rank,
-    RerankRequest,
-)
+from dpr.serve.schemas import LONGEST_QUESTION, MOST_INPUTS, Count, Input
 from dpr.serve.service import Service
-from dpr.serve.work import Embedded
+from dpr.serve.work import Embedded, Tower
+
+Query = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_QUESTION)]
+Texts = Annotated[list[Input], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)]
+
+
+class _Request(Body):
+    """Fields that are not listed are allowed, and mean nothing."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class EmbedRequest(_Request):
+    """Texts to make vectors of."""
+
+    inputs: Input | Texts
+    prompt_name: Tower = Field(
+        "query", description="Questions and passages are encoded by towers of their own."
+    )
+    normalize: bool = Field(
+        False,
+        description="Make vectors of length 1. By default they are as the model makes them, since "
+        "their lengths count in its scores.",
+    )
+    truncate: bool = Field(True, description="False refuses texts longer than the model reads.")
+
+
+class RerankRequest(_Request):
+    """Texts to order by their relevance to a question."""
+
+    query: Query
+    texts: Texts
+    raw_scores: bool = Field(False, description="Logits, in place of values between 0 and 1.")
+    return_text: bool = False
+
+
+class Rank(BaseModel):
+    """A text's place in the request and its relevance."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    index: int
+    score: float
+    text: str | None = None
+
+
+class CohereDocument(_Request):
+    """A text to judge, as an object."""
+
+    text: Input
+    title: Annotated[str, StringConstraints(max_length=1024)] = ""
+
+
+class CohereRequest(_Request):
+    """Texts to order by their relevance to a question."""
+
+    query: Query
+    documents: Annotated[
+        list[Input | CohereDocument], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)
+    ]
+    model: str | None = Field(None, description="Taken and not looked at: there is one reader.")
+    top_n: Count | None = Field(None, description="Results, at most; null: all.")
+    return_documents: bool = False
+
+
+class CohereText(BaseModel):
+    """The text that was judged."""
+
+    text: str
+
+
+class CohereRank(BaseModel):
+    """A text's place in the request and its relevance, between 0 and 1."""
+
+    index: int
+    relevance_score: float
+    document: CohereText | None = None
+
+
+class CohereResponse(BaseModel):
+    """The texts, the most relevant first."""
+
+    id: str
+    results: list[CohereRank]
 
 
 def routes(service: Service) -> APIRouter:
@@ -39,6 +116,8 @@ def routes(service: Service) -> APIRouter:
 def _tei(service: Service) -> APIRouter:
     router = APIRouter(tags=["TEI"])
 
+    # InferenceClient of huggingface_hub posts to the address that it was given, and to no path.
+    @router.post("/", response_model=list[list[float]], name="embed_here")
     @router.post("/embed", response_model=list[list[float]])
     async def embed(body: EmbedRequest, request: Request) -> Response:
         """Make vectors of texts."""
