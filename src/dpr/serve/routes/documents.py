@@ -27,6 +27,13 @@ Fact = Words | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Facts = Annotated[list[Fact], Field(fail_fast=True)]
 
 
+def _only_such_names(schema: dict[str, Any]) -> None:
+    """pydantic says what holds for names of a pattern, and nothing of others: there are none."""
+    [(pattern, value)] = schema.pop("patternProperties").items()
+    schema["propertyNames"] = {"maxLength": LONGEST_NAME, "pattern": pattern}
+    schema["additionalProperties"] = value
+
+
 class DocumentIn(Body):
     """A document to be found from now on."""
 
@@ -37,7 +44,11 @@ class DocumentIn(Body):
     title: Annotated[str, StringConstraints(max_length=1024)] = ""
     metadata: Annotated[
         dict[Name, Fact | Facts | None],
-        Field(max_length=64, description="What searches can be narrowed by."),
+        Field(
+            max_length=64,
+            description="What searches can be narrowed by.",
+            json_schema_extra=_only_such_names,
+        ),
         BeforeValidator(few),
     ] = Field({})
 
