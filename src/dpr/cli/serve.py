@@ -14,7 +14,6 @@ import typer
 
 from dpr.cli import terminal
 from dpr.cli.options import CollectionFolder, Model, ReaderPlace, with_settings
-from dpr.collection import Collection
 from dpr.errors import MissingExtraError, SettingsError
 from dpr.serve.settings import ServeSettings
 
@@ -93,6 +92,7 @@ def serve(
       dpr serve docs.dpr --host 0.0.0.0 --keys keys.txt
     """
     try:
+        from dpr.collection import Collection
         from dpr.serve.keys import Keys
         from dpr.serve.running import leave, listening
         from dpr.serve.running import serve as run
