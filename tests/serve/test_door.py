@@ -98,6 +98,11 @@ def test_who_would_be_late_is_refused_unless_nothing_is_ahead() -> None:
     with pytest.raises(Refused) as caught:
         door.check_time(60, 10, 6.0)
     assert (caught.value.status, caught.value.code) == (429, "queue_full_time")
+    # What is ahead takes half of the time at most, and with it what comes four fifths.
+    for ahead, tokens in ((31, 1), (20, 29)):
+        with pytest.raises(Refused, match="try again"):
+            door.check_time(ahead, tokens, 6.0)
+        door.check_time(ahead - 1, tokens, 6.0)
     door.check_time(0, 1000, 1.0)
 
 

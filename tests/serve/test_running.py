@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -360,6 +361,23 @@ def test_a_service_that_cannot_begin_ends_the_server(
     thread.start()
     thread.join(20)
     assert [type(one) for one in raised] == [ZeroDivisionError]
+
+
+def test_garbage_is_not_looked_for_in_what_stays(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, when all is loaded and warm; in a process that is the server's alone."""
+    done: list[str] = []
+    for name in ("collect", "freeze", "set_threshold"):
+        told = partial(lambda name, *_: done.append(name), name)
+        monkeypatch.setattr(f"dpr.serve.running.gc.{name}", told)
+    with served(engine) as (_, service):
+        time.sleep(0.3)  # some of its ticks
+        assert done == []
+        service.app_server.settles = True  # type: ignore[attr-defined]
+        until(lambda: len(done) == 3)
+        time.sleep(0.3)
+    assert done == ["collect", "freeze", "set_threshold"]
 
 
 def test_an_address_that_cannot_be_had_is_named() -> None:

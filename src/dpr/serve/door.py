@@ -14,6 +14,7 @@ from dpr.serve.settings import ServeSettings
 _SMOOTHING = 0.2
 _LONGEST_WAIT = 60
 _CERTAIN = 0.8  # of the time that is left: a pace is known about, and no better
+_AHEAD = 0.5  # of it, for what others wait for: a longer queue answers no more, and all of it later
 
 
 class Door:
@@ -82,7 +83,8 @@ class Door:
         Raises:
             Refused: 429, what is ahead takes longer than there is time.
         """
-        if self.pace and ahead and (ahead + tokens) / self.pace > _CERTAIN * seconds:
+        within = self.pace * seconds
+        if within and ahead and (ahead > _AHEAD * within or ahead + tokens > _CERTAIN * within):
             raise self.refusal("time")
 
     def refusal(self, what: str = "items") -> Refused:

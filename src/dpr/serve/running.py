@@ -7,6 +7,7 @@ admitted. Why uvicorn, and what is added to it: docs/decisions/0018.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -39,6 +40,7 @@ _BACKLOG = 2048
 # The models' thread asks for the interpreter after each step of torch. By default it waits for 5 ms
 # each time while the loop is busy with refusing: under overload little else would be done.
 _SWITCH_SECONDS = 0.0005
+_GARBAGE = (10_000, 10, 50)  # objects made before it is looked for among the youngest, and so on
 
 
 class _Answered:
@@ -65,6 +67,7 @@ class Timed(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf  # when the connection is cut off, by the loop's time
         self._writing: asyncio.TimerHandle | None = None
         self._in_head = True
         self._unread = False  # part of a body is still to come
@@ -80,6 +83,8 @@ class Timed(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._within(None)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._writing is not None:
             self._writing.cancel()
         super().connection_lost(exc)
@@ -112,7 +117,9 @@ class Timed(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._count(len(name) + len(value))
+        self._fields += len(name) + len(value)
+        if self._fields > self.limits.head_bytes:
+            self._count(0)
 
     def _count(self, more: int) -> None:
         self._fields += more
@@ -212,10 +219,25 @@ class Timed(HttpToolsProtocol):
             self._writing = None
 
     def _within(self, seconds: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        late = self.transport.abort
-        self._timer = None if seconds is None else self.loop.call_later(seconds, late)
+        """Cuts the connection off after so long, unless another time is told before; None: never.
+
+        Told several times a request, so a timer that is too early stays, and looks again.
+        """
+        self._due = math.inf if seconds is None else self.loop.time() + seconds
+        timer = self._timer
+        if seconds is not None and (timer is None or self._due < timer.when()):
+            if timer is not None:
+                timer.cancel()
+            self._timer = self.loop.call_later(seconds, self._late)
+
+    def _late(self) -> None:
+        left = self._due - self.loop.time()
+        if left <= 0:
+            self._timer = None
+            self.transport.abort()
+        else:
+            later = self.loop.call_later
+            self._timer = None if math.isinf(left) else later(left, self._late)
 
     def _refuse_head(self) -> None:
         detail = f"The head is longer than {self.limits.head_bytes} bytes."
@@ -241,14 +263,27 @@ _ANSWERED: Any = _Answered()
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which stops admitting the moment it is told to end, and then ends well."""
+    """uvicorn's server, which stops admitting the moment it is told to end, and then ends well.
+
+    Attributes:
+        settles: whether it may set up the process for its work, once it is ready for it.
+    """
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
         self._closes = math.inf
+        self.settles = False
 
     async def on_tick(self, counter: int) -> bool:
+        if self.settles and self._service.stage == "ready":
+            # The models and their libraries are a million objects, which stay. To look through them
+            # for garbage takes a third of a second, and comes the sooner the more is asked; through
+            # thousands of connections, a tenth.
+            self.settles = False
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_GARBAGE)
         # Until then it says 503 to who comes, so that those who choose between servers see it.
         self.should_exit |= time.monotonic() >= self._closes
         return self._service.failure is not None or await super().on_tick(counter)
@@ -320,7 +355,9 @@ def serve(app: FastAPI, bound: socket.socket) -> bool:
     sys.setswitchinterval(_SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection takes one
-    server(app).run(sockets=[bound])
+    made = server(app)
+    made.settles = True
+    made.run(sockets=[bound])
     failure: BaseException | None = app.state.service.failure
     if failure is not None:
         raise failure

@@ -40,7 +40,7 @@ class ServeSettings:
     head_seconds: float = 5.0
     body_seconds: float = 8.0
     write_seconds: float = 15.0
-    keep_alive: float = 15.0
+    keep_alive: float = 10.0
     connections: int = 4096
     body_bytes: int = 2_000_000
     head_bytes: int = 32_768
