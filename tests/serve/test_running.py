@@ -348,6 +348,7 @@ def test_a_service_that_cannot_begin_ends_the_server(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dpr.serve.engine.Engine.run", lambda *_: 1 / 0)
+    monkeypatch.setattr("dpr.serve.running.sys.setswitchinterval", lambda _: None)  # all tests' own
     app = create_app(engine, USUAL)
     raised: list[BaseException] = []
 
