@@ -192,6 +192,39 @@ def test_so_many_of_a_document_at_most(
         assert len(ours) == min(k, len(wanted))
 
 
+@pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])
+def test_so_many_of_a_document_are_not_looked_for_without_end(tmp_path: Path, mode: Any) -> None:
+    many = [
+        Passage(f"{n}", f"king castle {'moon ' * (n % 7)}", document=f"d{n % 3}")
+        for n in range(400)
+    ]
+    build_collection(many, HashEncoder(), tmp_path / "many", makers=MAKERS)
+    looked: list[int] = []
+    with Collection.open(tmp_path / "many") as collection:
+        searcher = Searcher(collection, SETTINGS)
+
+        def spread(deepest: int | None) -> list[list[Hit]]:
+            looked.clear()
+            return searcher.search(
+                ["king castle", "king"],
+                VECTORS[:2],
+                5,
+                mode=mode,
+                per_document=1,
+                deepest=deepest,
+                progress=looked.append,
+            )
+
+        every = spread(None)
+        assert max(looked) == 400
+        assert [len(one) for one in every] == [3, 3]
+        some = spread(60)
+        assert looked == [20, 20, 60, 60]  # of each question, so that it can be stopped in between
+        assert [len(one) for one in some] == [3, 3]
+        spread(1)
+        assert looked == [5, 5]  # no fewer than k
+
+
 class BeforePairs(WordsMaker):
     """Writes the settings of words as they were before there were pairs."""
 

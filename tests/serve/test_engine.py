@@ -14,6 +14,7 @@ from tests.serve.conftest import open_engine
 from dpr.filters import Filters
 from dpr.pipeline import index
 from dpr.records import Document
+from dpr.serve.batching import TooLate
 from dpr.serve.engine import Engine
 from dpr.serve.finding import apart
 from dpr.serve.work import Embed, Find, Found, How, Judge
@@ -65,13 +66,18 @@ def test_a_long_text_is_as_relevant_as_its_most_relevant_part(serve: Any, engine
     assert given.json()[0]["score"] == pytest.approx(max(one.relevance for one in read), rel=1e-3)
 
 
-def test_what_is_searched_deeper_or_through_more_costs_more(engine: Engine) -> None:
+def test_what_is_searched_deeper_or_through_more_costs_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def size(how: How, read: bool = False) -> int:
         return engine.sizes([Find("who", how, read)], ROUND)[0]
 
     assert size(How(k=1000)) - size(How(k=10)) == 990
     assert size(How(k=10, per_document=1)) - size(How(k=10)) == 30
     assert size(How(), read=True) > size(How()) + 100
+    monkeypatch.setattr("dpr.serve.engine._LOOKED", 1)
+    every = len(engine.opened.searcher.collection)
+    assert size(How(k=1, per_document=1)) - size(How(k=1)) == every - 1
     many = replace(How(), where=Filters.from_mapping({"year": 1990}))
     assert size(many) >= size(How())
 
@@ -118,3 +124,32 @@ def test_an_error_is_of_its_task_alone() -> None:
     given = apart([1, 2, 3], doubled)
     assert (given[1], given[2]) == (2, 4)
     assert isinstance(given[3], ValueError)
+
+
+def test_hits_of_many_documents_are_looked_for_within_bounds_and_while_somebody_waits(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = " ".join(f"the king {n} lives in castle {n}." for n in range(300))
+    index([Document("d", text)], tmp_path / "one", model=str(tiny_model), split="words:10")
+    monkeypatch.setattr("dpr.serve.finding._DEEPEST", 50)
+    engine = open_engine(tmp_path / "one", tiny_model)
+    looked: list[int] = []
+    passages = type(engine.opened.searcher.collection).passages
+    monkeypatch.setattr(
+        type(engine.opened.searcher.collection),
+        "passages",
+        lambda self, rows: looked.append(len(rows)) or passages(self, rows),
+    )
+    find = Find("who lives in castle 3", How(k=2, per_document=1))
+    assert isinstance(engine.run([find])[0], Found)
+    assert max(looked) == 50
+    assert len(engine.opened.searcher.collection) > 100
+
+    def left(*told: object) -> None:
+        if told and looked and looked[-1] == 8:  # the first time that passages were looked through
+            raise TooLate
+
+    looked.clear()
+    with pytest.raises(TooLate):
+        engine.run([find], left)
+    engine.pipeline.close()

@@ -6,7 +6,7 @@ models. What a search needs (indexes, words, masks) is loaded when it is first n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property, partial
 from threading import RLock
@@ -98,6 +98,8 @@ class Searcher:
         mode: Mode | None = None,
         where: Filters | None = None,
         per_document: int | None = None,
+        deepest: int | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> list[list[Hit]]:
         """The hits of each question, best first.
 
@@ -109,6 +111,9 @@ class Searcher:
             mode: ``dense``, ``bm25`` or ``hybrid``; None: as the settings say.
             where: only passages that satisfy these filters.
             per_document: at most so many hits of one document; None: any number.
+            deepest: how many passages are looked through for these at most: where the best ones are
+                of few documents, there may be fewer than k hits; None: as many as it takes.
+            progress: called with the number of passages that were looked through, again and again.
 
         Raises:
             SettingsError: k or per_document below 1, another mode.
@@ -120,7 +125,8 @@ class Searcher:
         if per_document is None:
             found = self._found(texts, vectors, k, chosen, allowed)
         else:
-            found = self._spread(texts, vectors, k, chosen, allowed, per_document)
+            most = max(k, deepest or len(self.collection))
+            found = self._spread(texts, vectors, k, chosen, allowed, per_document, most, progress)
         return [self._hits(one) for one in found]
 
     def _found(
@@ -203,6 +209,8 @@ class Searcher:
         mode: Any,
         allowed: Mask | None,
         per_document: int,
+        deepest: int,
+        progress: Callable[[int], None] | None,
     ) -> list[list[Found]]:
         """As many hits of different documents, searching deeper until there are enough."""
         if per_document < 1:
@@ -210,18 +218,20 @@ class Searcher:
                 f"per_document is {per_document}; allowed are integers of 1 or more"
             )
         done: dict[int, list[Found]] = {}
-        waiting, depth = list(range(len(texts))), k * _DEEPER
+        waiting, depth = list(range(len(texts))), min(k * _DEEPER, deepest)
         while waiting:
             some = None if vectors is None else vectors[waiting]
             found = self._found([texts[n] for n in waiting], some, depth, mode, allowed)
             left = []
             for number, one in zip(waiting, found, strict=True):
                 spread = self._thinned(one, per_document)[:k]
-                if len(spread) == k or len(one) < depth:
+                if progress is not None:
+                    progress(len(one))
+                if len(spread) == k or len(one) < depth or depth == deepest:
                     done[number] = spread
                 else:
                     left.append(number)
-            waiting, depth = left, depth * _DEEPER
+            waiting, depth = left, min(depth * _DEEPER, deepest)
         return [done[number] for number in range(len(texts))]
 
     def _thinned(self, found: Sequence[Found], per_document: int) -> list[Found]:

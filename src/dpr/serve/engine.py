@@ -24,9 +24,9 @@ from dpr.pipeline.models import Model, made_with, model_names, shown_name
 from dpr.reading import ReadingSettings
 from dpr.search.parts import words_settings
 from dpr.serve.batching import Check
-from dpr.serve.finding import Finding, apart
+from dpr.serve.finding import Finding, apart, deepest
 from dpr.serve.steps import step
-from dpr.serve.work import Embed, Embedded, Encode, Encoded, Find, Judge, Outcome, Task
+from dpr.serve.work import Embed, Embedded, Encode, Encoded, Find, How, Judge, Outcome, Task
 from dpr.tokens.inputs import MIN_TEXT
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ _OWN_BYTES = 4  # of the collection's texts, about
 _CHARACTERS = 32  # a token has fewer, in all that is a text
 _SAMPLE = 64  # passages
 _ROWS = 64  # that a filter goes through in the time of a token
+_LOOKED = 32  # passages, of as many as it may take, that are looked through in it: most take fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,7 @@ class Engine:
         encoder, reader = self.pipeline.encoder.encoding, self.opened.reader
         if isinstance(task, Find):
             tokens = min(_tokens(task.question), encoder.max_length)
-            # A hit takes about as long as a token; to have enough documents, more are looked at.
-            tokens += task.how.k * (4 if task.how.per_document else 1)
+            tokens += self._hits(task.how)
             if task.read and reader is not None:
                 tokens += min(task.how.k, reader.settings.passages) * self._open.reading_tokens
             return tokens
@@ -157,6 +157,13 @@ class Engine:
             return 0
         heads = _tokens(task.question) + _tokens(task.title)
         return _windows_tokens(reader.settings, heads, _tokens(task.text))
+
+    def _hits(self, how: How) -> int:
+        """A hit takes about as long as a token; to have enough documents, more are looked at."""
+        if not how.per_document:
+            return how.k
+        looked = min(len(self.opened.searcher.collection), deepest(how))
+        return max(4 * how.k, looked // _LOOKED)
 
     def parts(self, judge: Judge, round_tokens: int) -> list[Judge]:
         """A text to judge as texts of which each takes a round at most. The most relevant counts,

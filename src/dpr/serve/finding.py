@@ -26,6 +26,7 @@ from dpr.serve.steps import step
 from dpr.serve.work import Find, Found, How
 
 logger = logging.getLogger(__name__)
+_DEEPEST = 10_000  # passages that are looked through for hits of enough documents
 T = TypeVar("T")
 Results = dict[int, T | Exception]
 
@@ -109,6 +110,8 @@ class Finding:
                     mode=how.mode,
                     where=how.where,
                     per_document=how.per_document,
+                    deepest=deepest(how),
+                    progress=self._check,
                 )
 
             hits |= apart(which, search)
@@ -126,6 +129,12 @@ class Finding:
             return reader.answer_many(questions, found, self._check)
 
         return apart(which, read) if which else {}
+
+
+def deepest(how: How) -> int:
+    """Passages that are looked through at most, so that there are hits of enough documents: in the
+    models' thread, where all others wait for it."""
+    return max(4 * how.k, _DEEPEST)
 
 
 def apart(which: Sequence[int], done: Callable[[Sequence[int]], Sequence[T]]) -> Results[T]:
