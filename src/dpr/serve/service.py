@@ -17,7 +17,7 @@ from dpr.errors import DPRError, InputError
 from dpr.pipeline.asking import Opened
 from dpr.serve.batching import Batcher, Round, TooLate
 from dpr.serve.beside import beside
-from dpr.serve.cache import Cache
+from dpr.serve.cache import Cache, key_of
 from dpr.serve.door import Door
 from dpr.serve.engine import Engine
 from dpr.serve.following import Follower
@@ -189,9 +189,9 @@ class Service:
         if self.settings.log_questions:
             access.info("questions", extra={"facts": {"questions": list(questions)}})
         opened, found = self.engine.number, dict[str, bytes]()
-        missing: list[str] = []
+        missing, settings = list[str](), key_of(how, read)
         for question in dict.fromkeys(questions):
-            kept = self._cache.get((opened, question, how, read))
+            kept = self._cache.get(key_of(opened, question, settings))
             if kept is None:
                 missing.append(question)
             else:
@@ -203,9 +203,7 @@ class Service:
             outcomes = await self._done([Find(one, how, read) for one in missing], deadline)
         for question, one in zip(missing, outcomes, strict=True):
             found[question] = one.body
-            key = one.opened, question, how, read
-            text = f"{question}{how.where}"  # all of a key that may be long
-            self._cache.put(key, one.body, len(text.encode("utf-8", "replace")))
+            self._cache.put(key_of(one.opened, question, settings), one.body)
         self.watch.truncated(sum(one.truncated for one in outcomes))
         return [found[question] for question in questions]
 
