@@ -149,6 +149,25 @@ def test_bodies_of_the_refused_are_nobodys(full: tuple[int, Service]) -> None:
             assert closed_after(made, more) < 4.5
 
 
+def test_refusals_that_nobody_takes_are_not_written_without_end(engine: Engine) -> None:
+    many, sent = (head("/v1/search") + BODY) * 200, 0
+    with served(engine, KEYS) as (port, service), connected(port) as made:
+        service.door.enter(USUAL.waiting_items, 1)
+        made.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            while sent < 50_000_000:
+                made.sendall(many)
+                sent += len(many)
+        [inside] = service.app_server.server_state.connections  # type: ignore[attr-defined]
+        assert inside.transport.get_write_buffer_size() < 1_000_000
+        got = b""
+        made.settimeout(5)
+        while got.count(b"HTTP/1.1 429 ") < 100:  # and who takes them is told again
+            part = made.recv(65536)
+            assert part
+            got += part
+
+
 @pytest.mark.parametrize(
     "request_", [head("/v1/search", "connection: close"), head("/v1/search", version="1.0")]
 )

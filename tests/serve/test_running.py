@@ -266,6 +266,23 @@ def test_two_requests_at_once_on_one_connection(port: int) -> None:
             got += part
 
 
+def test_many_small_heads_at_once_are_no_long_one(port: int) -> None:
+    one = b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n"
+    with connected(port) as made:
+        made.sendall((one * 200)[:-2])  # the last one has not ended
+        got = b""
+        while got.count(b'"alive"') < 199:
+            part = made.recv(65536)
+            assert part
+            got += part
+        assert b" 431 " not in got
+        made.sendall(b"x: " + b"a" * 3000)
+        while b" 431 " not in got:
+            part = made.recv(65536)
+            assert part
+            got += part
+
+
 def test_ending_finishes_what_was_admitted(engine: Engine) -> None:
     gated = Gated(engine)
     answers: list[int] = []

@@ -71,7 +71,7 @@ class Timed(HttpToolsProtocol):
         self._writing: asyncio.TimerHandle | None = None
         self._in_head = True
         self._unread = False  # part of a body is still to come
-        self._head = self._fields = self._rest = self._unsent = self._share = 0
+        self._head = self._came = self._fields = self._rest = self._unsent = self._share = 0
         self.gone: Callable[[], object] | None = None  # see ``guard.Connection``
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,6 +105,7 @@ class Timed(HttpToolsProtocol):
                 # Who sends has to wait, and so may look at the answer, until the time is over.
                 self.flow.pause_reading()
                 return
+        self._came = len(data)
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
             self._head += len(data)  # of a head that has not ended yet
@@ -137,6 +138,7 @@ class Timed(HttpToolsProtocol):
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         if not self._in_head:  # sent before the one before it was answered
             self._begin_head()
+            self._head = -self._came  # most of which may be of those before
 
     def on_headers_complete(self) -> None:
         self._in_head, self._unread = False, True
@@ -149,7 +151,8 @@ class Timed(HttpToolsProtocol):
         of it is said further in."""
         method = self.parser.get_method().decode("ascii")
         earlier = self.cycle is not None and not self.cycle.response_complete  # they come first
-        if method in READING or earlier:
+        # Who takes no answers waits further in, where nothing more is read of them meanwhile.
+        if method in READING or earlier or self.flow.write_paused:
             return False
         path = unquote(httptools.parse_url(self.url).path.decode("ascii"))
         headers, began = wanted(self.headers), time.monotonic()
