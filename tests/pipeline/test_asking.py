@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from dpr.collection import Collection
+from dpr.collection import Collection, write_parts
 from dpr.encoding import ContextEncoder, QuestionEncoder
-from dpr.errors import CheckpointError, CollectionError, MismatchError
+from dpr.errors import CheckpointError, CollectionError, CorruptionError, MismatchError
 from dpr.models import DPRQuestionEncoder
 from dpr.pipeline import Pipeline, index
 from dpr.pipeline import open as open_pipeline
-from dpr.reading import ReadingSettings
+from dpr.reading import KEY, ReadingSettings
 from dpr.records import Document, Question
 from dpr.tokens import DPRQuestionEncoderTokenizer
 
@@ -51,6 +53,29 @@ def test_passages_lie_in_their_documents(collection: Path) -> None:
         for hit in pipeline.search("who", k=100):
             passage = hit.passage
             assert texts[passage.source][passage.start : passage.end] == passage.text
+
+
+def test_a_version_whose_reading_settings_make_no_sense_leaves_the_one_before_whole(
+    collection: Path,
+) -> None:
+    def keep(settings: dict[str, Any]) -> None:
+        kept = {KEY: {"reader": fingerprint, "questions": "", "settings": settings}}
+        write_parts(collection, lambda segment, trying: [], search=lambda search: kept)
+
+    with open_pipeline(collection) as pipeline:
+        before = pipeline.newest
+        assert before.reader is not None
+        fingerprint = before.reader.fingerprint
+        keep({"of a later release": 1})
+        for _ in range(2):
+            with pytest.raises(CorruptionError, match="of a later release"):
+                _ = pipeline.newest
+            assert (pipeline.collection.version, pipeline.reader) == (1, before.reader)
+        keep(asdict(READING))
+        after = pipeline.newest
+        assert after.searcher.collection.version == 3
+        assert after.reader is not None
+        assert after.reader.settings == READING
 
 
 def test_answers_lie_in_their_documents(collection: Path) -> None:

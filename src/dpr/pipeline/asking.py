@@ -103,9 +103,11 @@ class Pipeline:
             newest = self.collection.current()
             if newest is not self.collection:
                 newest.check_encoder(self._encoder.fingerprint)
-                self._searcher = Searcher(newest, self._settings)
+                searcher, reader = Searcher(newest, self._settings), self.reader
                 if self._reading:
-                    self.reader = self._reading.reader(newest.manifest.search)
+                    reader = self._reading.reader(newest.manifest.search)
+                # Both or neither: no version is read with the settings of another.
+                self._searcher, self.reader = searcher, reader
             return Opened(self._searcher, self.reader)
 
     @classmethod
