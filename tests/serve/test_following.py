@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.serve.conftest import open_engine
-from tests.serve.test_service import until
+from starlette.testclient import TestClient
+from tests.serve.conftest import USUAL, open_engine
+from tests.serve.test_service import Gated, until
 
 from dpr.pipeline import Pipeline, add, remove
 from dpr.records import Document
+from dpr.serve.app import create_app
 from dpr.serve.following import Follower
 
 QUESTION = "who lives in castle 3"
@@ -133,6 +136,26 @@ def test_what_cannot_be_opened_leaves_the_old_version_in_place(
     found = client.post("/v1/search", json={"question": "the old queen 7", "mode": "bm25"})
     assert any(one.startswith("new7") for one in ids(found.json()["results"][0]))
     assert follower.trouble == ""
+
+
+def test_who_begins_late_asks_what_others_were_told_is_asked(
+    changing: Path, tiny_model: Path
+) -> None:
+    """A change that was made while it began is not waited for, and is there when it is ready."""
+    gated = Gated(open_engine(changing, tiny_model))
+    gated.gate.clear()
+    app = create_app(gated, replace(USUAL, reload_seconds=60.0))
+    nobody, versions = 1 << 62, [1 << 62, 2]
+    app.state.service.share(versions, 0)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        assert client.get("/ready").status_code == 503
+        assert versions == [nobody, 2]
+        add([new(1)], changing, model=str(tiny_model))
+        gated.gate.set()
+        until(lambda: client.get("/ready").status_code == 200)
+        assert versions == [2, 2]
+        found = client.post("/v1/search", json={"question": QUESTION}).json()["results"][0]
+        assert found["index_version"] == 2
 
 
 def test_a_version_is_warm_before_it_is_asked(

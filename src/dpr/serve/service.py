@@ -85,9 +85,9 @@ class Service:
         watch.gauge("dpr_reload_trouble", told, lambda: bool(self.follower.trouble), "max")
 
     def share(self, versions: MutableSequence[int], place: int) -> None:
-        """Tells the version that is asked here, and looks at those of other processes."""
+        """Tells the version that is asked here from when it is ready, and looks at those of other
+        processes."""
         self._versions, self._place = versions, place
-        versions[place] = self.engine.version
 
     @property
     def oldest(self) -> int:
@@ -105,6 +105,9 @@ class Service:
         if self.engine.passages is not None:
             tasks += [Embed(text, "passage") for text in _WARMING]
         await self.unhurried(tasks, _WARMING_SECONDS)
+        # Changes that are made from now on wait for this process; those made before it looks for.
+        self._versions[self._place] = self.engine.version
+        await self.follower.renew()
         self.door.pace = 0.0  # that of the first rounds is nobody's
         if self.stage == "starting":
             self.stage = "ready"

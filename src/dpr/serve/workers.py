@@ -114,7 +114,8 @@ class _Workers:
 
     def __init__(self, opening: Opening, bound: socket.socket, count: int, metrics: str) -> None:
         self._context = multiprocessing.get_context("spawn")  # torch does not outlive a fork
-        versions: Any = self._context.Array("q", [_NOBODY] * count)
+        # Without a lock, which one that is killed would keep: a number is written whole anyway.
+        versions: Any = self._context.Array("q", [_NOBODY] * count, lock=False)
         self._opening = replace(opening, versions=versions)
         self._versions, self._bound, self._metrics = versions, bound, metrics
         self._ending = threading.Event()
