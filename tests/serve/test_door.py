@@ -58,6 +58,19 @@ def test_bytes_are_held_within_their_limit() -> None:
     door.enter_bytes(1000)
 
 
+def test_large_answers_leave_room_to_others_and_what_never_has_any_is_told_so() -> None:
+    door = Door(LIMITS)
+    door.enter_bytes(700, 0.75)
+    with pytest.raises(Refused) as caught:
+        door.enter_bytes(51, 0.75)
+    assert (caught.value.status, caught.value.code) == (429, "queue_full_bytes")
+    door.enter_bytes(51)
+    with pytest.raises(Refused) as caught:
+        door.enter_bytes(751, 0.75)
+    assert (caught.value.status, caught.value.retry_after) == (413, None)
+    assert door.bytes == 751
+
+
 def test_retry_after_is_the_time_that_the_waiting_work_takes() -> None:
     door = Door(LIMITS)
     assert door.retry_after == 1  # nothing is known yet

@@ -16,7 +16,9 @@ from tests.serve.conftest import USUAL, started
 from dpr.serve.app import create_app
 from dpr.serve.engine import Engine
 from dpr.serve.gate import OPEN
+from dpr.serve.holding import Held
 from dpr.serve.keys import Keys
+from dpr.serve.problems import Refused
 from dpr.serve.service import Service
 
 ASK, CHANGE = "ask-0123456789abcdef", "change-0123456789abcdef"
@@ -279,7 +281,7 @@ def test_bodies_have_limits_of_length_and_time_and_give_their_room_back(engine: 
     async def main() -> None:
         from dataclasses import replace
 
-        limits = replace(USUAL, body_bytes=1000, waiting_bytes=2500, body_seconds=0.1)
+        limits = replace(USUAL, body_bytes=30_000, waiting_bytes=50_000, body_seconds=0.1)
         app = create_app(engine, limits, KEYS)
         service: Service = app.state.service
         async with app.router.lifespan_context(app):
@@ -288,20 +290,22 @@ def test_bodies_have_limits_of_length_and_time_and_give_their_room_back(engine: 
             body = b'{"question": "who"}'
             assert (await ask(app, [body[:5], body[5:]]))[0] == 200
             # Stated, or found out while it arrives: no more is read than is allowed.
-            assert (await ask(app, [b" "], **{"content-length": "1001"}))[0] == 413
+            assert (await ask(app, [b" "], **{"content-length": "30001"}))[0] == 413
             assert (await ask(app, [b" "], **{"content-length": "9" * 5000}))[0] == 413
             endless = [b" " * 400] * 1_000_000
             assert (await ask(app, endless))[0] == 413
-            assert len(endless) == 1_000_000 - 3  # and the rest was not even looked at
+            assert len(endless) == 1_000_000 - 76  # and the rest was not even looked at
             status, problem = await ask(app, [b"{"], stall=True)
             assert (status, problem["code"]) == (408, "slow_body")
             assert service.door.bytes == 0
             # Those who are slow hold what they sent, and who comes then is refused.
-            slow = [asyncio.create_task(ask(app, [b" " * 900], stall=True)) for _ in range(2)]
+            parts = [b" " * 14_500] * 2
+            slow = [asyncio.create_task(ask(app, [*parts], stall=True)) for _ in range(3)]
             await asyncio.sleep(0.02)
-            status, problem = await ask(app, [b" " * 900])
+            status, problem = await ask(app, [*parts])
             assert (status, problem["code"]) == (429, "queue_full_bytes")
-            assert [(await one)[0] for one in slow] == [408, 408]
+            assert (await ask(app, [body]))[0] == 200  # a small one needs no room
+            assert [(await one)[0] for one in slow] == [408] * 3
             assert service.door.bytes == 0
             # Where no key is asked for little is taken, and nobody's room.
             signing = asyncio.create_task(ask(app, [b" " * 900], stall=True, path="/signin"))
@@ -311,6 +315,25 @@ def test_bodies_have_limits_of_length_and_time_and_give_their_room_back(engine: 
             assert (await ask(app, [b" " * 1000] * 9, path="/signin"))[0] == 413
 
     asyncio.run(main())
+
+
+def test_large_answers_leave_room_to_bodies_and_to_what_is_smaller(client: TestClient) -> None:
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    held, small = [Held(service, 1) for _ in range(3)], Held(service, 1)
+    for one in held[:2]:
+        one.answer(11_900_000)
+    with pytest.raises(Refused) as caught:
+        held[2].answer(300_000)
+    assert caught.value.code == "queue_full_bytes"
+    small.answer(60_000)
+    assert client.post("/v1/search", content=b" " * 100_000).status_code == 415
+    assert client.get("/metrics").status_code == 200
+    for one in (*held, small):
+        one.let_go()
+    with pytest.raises(Refused) as caught:
+        held[2].answer(service.settings.waiting_bytes)
+    assert caught.value.code == "too_much_work"
+    assert service.door.bytes == 0
 
 
 def test_request_ids_are_taken_over_where_they_are_harmless(client: TestClient) -> None:

@@ -28,7 +28,7 @@ MEANINGS: Mapping[int, str] = {
     405: "This path does not take this method.",
     408: "The body did not arrive in time.",
     409: "The id is taken, or another change is being made.",
-    413: "The body, or the work in it, is more than is ever allowed.",
+    413: "The body, the work in it or the answer is more than is ever allowed.",
     415: "The body is not said to be JSON: content-type has to be application/json.",
     422: "The request can be read, but is not as the schema says.",
     429: "Too much is waiting; try again after the seconds in Retry-After.",
@@ -55,8 +55,8 @@ ALSO: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("post", "/v1/rerank"): (404, 504),
     ("post", "/v1/documents"): (409,),
     ("delete", "/v1/documents/{document}"): (404, 409),
-    ("get", "/"): (504,),
-    ("get", "/document"): (404,),
+    ("get", "/"): (413, 504),
+    ("get", "/document"): (404, 413),
 }
 
 HEADERS: Schema = {

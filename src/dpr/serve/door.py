@@ -62,13 +62,24 @@ class Door:
         self.items -= items
         self.tokens -= tokens
 
-    def enter_bytes(self, count: int) -> None:
+    def enter_bytes(self, count: int, share: float = 1.0) -> None:
         """Reserves room for what arrived of a body, or is to be sent.
 
+        Args:
+            share: of the limit, that is not to be exceeded.
+
         Raises:
-            Refused: 429, too much is held.
+            Refused: 413, it is more than there ever is room for; 429, than there is now.
         """
-        if self.bytes + count > self._settings.waiting_bytes:
+        most = int(share * self._settings.waiting_bytes)
+        if count > most:
+            raise Refused(
+                413,
+                "too_much_work",
+                f"The answer would have {count} bytes, and {most} are allowed; ask for fewer hits, "
+                "or send less at once.",
+            )
+        if self.bytes + count > most:
             raise self.refusal("bytes")
         self.bytes += count
 

@@ -15,7 +15,9 @@ from starlette.types import Message, Receive, Send
 from dpr.serve.problems import Refused
 from dpr.serve.service import Service
 
-_SMALL = 16_384  # bytes of an answer that are sent however full it is
+_SMALL = 16_384  # bytes of a body or an answer that need no room
+_LARGE = 65_536  # bytes; longer answers leave some of the room to all else
+_ANSWERS = 0.75  # of the room, for these: who takes them slowly would keep out who asks
 
 
 class Gone(Exception):
@@ -58,7 +60,7 @@ class Held:
                         raise self._too_long()
                     if part:
                         if self._reserved:
-                            self._reserve(len(part))
+                            self._reserve(min(len(part), max(0, length - _SMALL)))
                         parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
@@ -71,18 +73,18 @@ class Held:
         """Reserves room for an answer that is about to be sent.
 
         Raises:
-            Refused: 429, too much is held.
+            Refused: 429, too much is held; 413, it is more than ever may be.
         """
         if length > _SMALL:
-            self._reserve(length)
+            self._reserve(length, _ANSWERS if length > _LARGE else 1.0)
 
     def let_go(self) -> None:
         """Gives the room back."""
         self._door.leave_bytes(self._bytes)
         self._bytes = 0
 
-    def _reserve(self, count: int) -> None:
-        self._door.enter_bytes(count)
+    def _reserve(self, count: int, share: float = 1.0) -> None:
+        self._door.enter_bytes(count, share)
         self._bytes += count
 
     def _too_long(self) -> Refused:

@@ -26,7 +26,8 @@ class ServeSettings:
         head_bytes: of one request's head, at most.
         waiting_items: questions, texts and pairs that wait or are worked on, at most.
         waiting_tokens: the same in tokens, told from the lengths of texts; hits count as tokens.
-        waiting_bytes: of bodies until they are answered, and of answers until they are taken.
+        waiting_bytes: of bodies until they are answered, and of answers until they are taken; the
+            small ones are not counted, and large answers take three quarters at most.
         round_tokens: tokens that are worked on together. Requests take turns, a task each.
         cache_bytes: of answers that are kept for the next who asks the same; 0: none.
         reload_seconds: between two looks at whether the collection has a newer version.
