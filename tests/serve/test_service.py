@@ -107,6 +107,21 @@ def test_more_questions_than_there_is_ever_room_for(serve: Any) -> None:
     assert "retry-after" not in given.headers
 
 
+def test_where_a_usual_question_never_has_room_the_log_and_the_refusal_say_what_helps(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve(waiting_tokens=400)
+    assert "--waiting-tokens 400" in caplog.text
+    given = client.post("/v1/answer", json={"question": "who"})
+    assert (given.status_code, given.json()["code"]) == (413, "too_much_work")
+    assert "fewer hits (k)" in given.json()["detail"]
+    assert client.get("/", params={"q": "who"}).status_code == 413
+    assert client.post("/v1/answer", json={"question": "who", "k": 1}).status_code == 200
+    caplog.clear()
+    serve(waiting_tokens=40_000)
+    assert "--waiting-tokens" not in caplog.text
+
+
 def test_what_is_late_is_answered_with_504_and_not_done(
     serve: Any, gated: Gated, pool: ThreadPoolExecutor
 ) -> None:

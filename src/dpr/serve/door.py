@@ -49,7 +49,7 @@ class Door:
                 "too_much_work",
                 f"The request has {items} items of up to {tokens} tokens together; allowed are "
                 f"{limits.waiting_items} items and {limits.waiting_tokens} tokens. Send fewer at "
-                "once.",
+                "once, or ask for fewer hits (k).",
             )
         too_many = self.items + items > limits.waiting_items
         if too_many or self.tokens + tokens > limits.waiting_tokens:

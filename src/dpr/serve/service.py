@@ -108,6 +108,7 @@ class Service:
         # Changes that are made from now on wait for this process; those made before it looks for.
         self._versions[self._place] = self.engine.version
         await self.follower.renew()
+        self._check_size()
         self.door.pace = 0.0  # that of the first rounds is nobody's
         if self.stage == "starting":
             self.stage = "ready"
@@ -313,8 +314,23 @@ class Service:
         self.door.worked(done.tokens, done.seconds)
         self.watch.round(done)
 
+    def _check_size(self) -> None:
+        """Warns where a usual question would always be refused."""
+        usual, limits = Find("", How(), self.answers), self.settings
+        [tokens] = self.engine.sizes([usual], limits.round_tokens)
+        if tokens > limits.waiting_tokens:
+            logger.warning(
+                "a question with %d hits counts as %d tokens, and is refused with 413: give more "
+                "than --waiting-tokens %d, have passages made shorter (--split), or fewer of them "
+                "read (the setting passages of the reader)",
+                usual.how.k,
+                tokens,
+                limits.waiting_tokens,
+            )
+
     def _renewed(self, version: int) -> None:
         self._versions[self._place] = version
+        self._check_size()
         self.watch.reloaded()
         logger.info("version %d is asked from now on", version)
 
