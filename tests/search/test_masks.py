@@ -74,8 +74,11 @@ def test_nothing_deleted_and_no_filter_needs_no_mask(
 def test_only_the_last_masks_are_remembered(library: Library) -> None:
     with Collection.open(library.folder) as collection:
         masks = Masks(collection)
+        assert masks.known(Filters())
+        assert not masks.known(parse_filters(["year>1900"]))
         first = masks.allowed(parse_filters(["year>1900"]))
-        for year in range(1950, 1970):
+        assert masks.known(parse_filters(["year>1900"]))
+        for year in range(1950, 1990):
             masks.allowed(parse_filters([f"year>{year}"]))
         again = masks.allowed(parse_filters(["year>1900"]))
         assert again is not first

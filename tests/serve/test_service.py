@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from dpr.errors import CorruptionError
 from dpr.pipeline import index
 from dpr.records import Document
+from dpr.search import masks
 from dpr.serve.engine import Engine
 from dpr.serve.service import Service
 from dpr.serve.work import Find, Task
@@ -333,6 +334,60 @@ def test_filters_of_many_short_values_take_no_more_memory_than_is_counted(serve:
         tracemalloc.stop()
     assert counted > 0
     assert after - before < counted + 100_000  # as objects, each takes 86,000
+
+
+def test_filters_go_through_the_documents_beside_the_models_one_at_a_time(
+    serve: Any, gated: Gated, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(gated)
+    inside, most = list[str](), list[int]()
+
+    def noting(*arguments: Any) -> Any:
+        inside.append(threading.current_thread().name)
+        most.append(len(inside))
+        time.sleep(0.02)
+        found = filter_mask(*arguments)
+        inside.remove(threading.current_thread().name)
+        return found
+
+    filter_mask = masks.filter_mask
+    monkeypatch.setattr(masks, "filter_mask", noting)
+    asked = [pool.submit(search, client, f"who {n}", where={"year": 3000 + n}) for n in range(6)]
+    assert [one.result().status_code for one in asked] == [200] * 6
+    assert most == [1] * 6
+    gated.gate.clear()  # what the models do next waits; the filter does not
+    late = pool.submit(search, client, "who", where={"year": 1993})
+    until(lambda: len(most) == 7 and not inside)
+    gated.gate.set()
+    assert [hit["document"] for hit in late.result().json()["results"][0]["hits"]][:1] == ["d3"]
+    search(client, "who else", where={"year": 1993})
+    assert len(most) == 7  # it is remembered
+
+
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    [
+        ("dpr.search.masks.filter_mask", "/?q=who&where=year%3D4000"),
+        ("dpr.serve.routes.page.around", "/document?passage=d1%3A0"),
+    ],
+)
+def test_what_takes_long_beside_the_models_is_late_as_all_is_and_keeps_its_room(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, place: str, asked: str
+) -> None:
+    client = serve(deadline=0.3)
+    going = threading.Event()
+    monkeypatch.setattr(place, lambda *_: going.wait(20) and 1 / 0)
+    try:
+        for n in range(1, 7):  # of which some are not even begun
+            given = client.get(f"{asked}{n}")
+            assert given.status_code == 504
+            assert state(client).door.items == min(n, 1 if "where" in asked else 4)
+        assert search(client, "who").status_code == 200
+    finally:
+        going.set()
+    until(lambda: state(client).door.items == 0)
+    monkeypatch.undo()
+    assert client.get("/", params={"q": "who", "where": "year=1993"}).status_code == 200
 
 
 def test_what_looks_alike_in_other_filters_is_another_question(serve: Any, gated: Gated) -> None:

@@ -20,7 +20,7 @@ from dpr.collection.segment import SegmentReader
 from dpr.filters import SECTION, Filters, document_fields
 
 Mask = npt.NDArray[np.bool_]
-_REMEMBERED = 8
+_REMEMBERED = 32
 
 
 class Masks:
@@ -30,6 +30,11 @@ class Masks:
         self._collection = collection
         self._known: OrderedDict[Filters, Mask] = OrderedDict()
         self._lock = Lock()
+
+    def known(self, filters: Filters) -> bool:
+        """Whether ``allowed`` need not go through all documents."""
+        with self._lock:
+            return not filters or filters in self._known
 
     def allowed(self, filters: Filters) -> Mask | None:
         """(rows,) the rows that are not deleted and satisfy the filters; None: all rows.

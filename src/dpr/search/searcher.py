@@ -50,6 +50,8 @@ class Searcher:
 
     Attributes:
         collection: the version.
+        masks: the rows that filters leave; those that are asked for there, in whatever thread, are
+            no work for ``search`` any more.
         mode: what ``auto`` stands for here.
     """
 
@@ -59,7 +61,7 @@ class Searcher:
         self.settings = settings or kept
         if self.settings.effort is None:
             self.settings = replace(self.settings, effort=kept.effort)
-        self._masks = Masks(collection)
+        self.masks = Masks(collection)
         self._lock = RLock()
 
     @property
@@ -121,7 +123,7 @@ class Searcher:
             CorruptionError: something that was read was altered.
         """
         chosen = self.mode if mode in (None, "auto") else mode
-        allowed = self._masks.allowed(where or Filters())
+        allowed = self.masks.allowed(where or Filters())
         if per_document is None:
             found = self._found(texts, vectors, k, chosen, allowed)
         else:

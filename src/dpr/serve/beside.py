@@ -15,12 +15,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def beside(done: Callable[[], T]) -> T:
-    """What a function gives, or raises; it goes on where who waits for it does not."""
+async def beside(done: Callable[[], T], ended: Callable[[], object] = lambda: None) -> T:
+    """What a function gives, or raises; it goes on where who waits for it does not.
+
+    Args:
+        ended: called in the event loop when the function has ended, whoever waits.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
     def hand(outcome: T | None, error: BaseException | None) -> None:
+        ended()
         if future.done():
             return
         if error is None:
@@ -37,5 +42,9 @@ async def beside(done: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop is gone, and who waited with it
             loop.call_soon_threadsafe(hand, outcome, fault)
 
-    threading.Thread(target=work, name="dpr-beside", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="dpr-beside", daemon=True).start()
+    except RuntimeError:  # there can be no more threads
+        ended()
+        raise
     return await future

@@ -56,7 +56,7 @@ ALSO: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("post", "/v1/documents"): (409,),
     ("delete", "/v1/documents/{document}"): (404, 409),
     ("get", "/"): (413, 504),
-    ("get", "/document"): (404, 413),
+    ("get", "/document"): (404, 413, 504),
 }
 
 HEADERS: Schema = {

@@ -35,7 +35,6 @@ _BYTES = 2  # of a client's text a token has about so many at least: less only i
 _OWN_BYTES = 4  # of the collection's texts, about
 _CHARACTERS = 32  # a token has fewer, in all that is a text
 _SAMPLE = 64  # passages
-_ROWS = 64  # that a filter goes through in the time of a token
 _LOOKED = 32  # passages, of as many as it may take, that are looked through in it: most take fewer
 
 
@@ -129,16 +128,8 @@ class Engine:
         """How the collection can be searched."""
         return ["dense", "bm25", "hybrid"] if self.has_words else ["dense"]
 
-    def sizes(self, tasks: Sequence[Task], round_tokens: int) -> list[int]:
-        """About how many tokens each task of a request is, or takes as long as, told from lengths
-        alone. What a filter goes through is counted once, and as one round at most."""
-        sizes = [self._size(task) for task in tasks]
-        if isinstance(tasks[0], Find) and tasks[0].how.where:
-            rows = len(self.opened.searcher.collection)
-            sizes[0] += min(rows // _ROWS, round_tokens)
-        return sizes
-
-    def _size(self, task: Task) -> int:
+    def size(self, task: Task) -> int:
+        """About how many tokens a task is, or takes as long as, told from lengths alone."""
         encoder, reader = self.pipeline.encoder.encoding, self.opened.reader
         if isinstance(task, Find):
             tokens = min(_tokens(task.question), encoder.max_length)

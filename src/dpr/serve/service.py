@@ -14,6 +14,7 @@ from collections.abc import Callable, MutableSequence, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from dpr.errors import DPRError, InputError
+from dpr.filters import Filters
 from dpr.pipeline.asking import Opened
 from dpr.serve.batching import Batcher, Round, TooLate
 from dpr.serve.beside import beside
@@ -34,6 +35,7 @@ _SOON = 2  # seconds, to those who come while the service begins or ends
 _WARMING = ("who", "what is it " * 8, "where does it stand " * 40)
 _WARMING_SECONDS = 600.0
 _STOPPING_SECONDS = 0.5  # for what was given up to end
+_LOOKING = 4  # documents that are put together at once
 _FAILURES = 3  # rounds in a row, after which the service says for some seconds that it is not ready
 _FAILURE_SECONDS = 5.0
 MOST_TOGETHER = 2000
@@ -70,6 +72,7 @@ class Service:
         self._submit = traces.submits(submit) if traces else submit
         self.follower = Follower(engine, settings.reload_seconds, self._renewed)
         self._following: asyncio.Task[None] | None = None
+        self._filtering, self._looking = asyncio.Semaphore(1), asyncio.Semaphore(_LOOKING)
         self._versions: MutableSequence[int] = [engine.version]
         self._place = 0
         for name, text, value in (
@@ -204,6 +207,7 @@ class Service:
             self.watch.cached(len(found), len(missing))
         outcomes: Sequence[Found] = ()
         if missing:
+            await self._filtered(how.where, deadline)
             outcomes = await self._done([Find(one, how, read) for one in missing], deadline)
         for question, one in zip(missing, outcomes, strict=True):
             found[question] = one.body
@@ -261,24 +265,49 @@ class Service:
         """What a function reads from the version that is asked, in a thread of its own.
 
         Raises:
-            Refused: there is no room; the collection cannot be read.
+            Refused: there is no room or no time; the collection cannot be read.
             InputError: of the function, which looked for what is not there.
         """
+        deadline = time.monotonic() + self.settings.deadline
+        return await self._beside(lambda: done(self.engine.opened), self._looking, deadline)
+
+    async def _filtered(self, where: Filters, deadline: float) -> None:
+        """Goes through the documents for a filter, if that was not done lately: one filter after
+        the other, while the models do other things."""
+        masks = self.engine.opened.searcher.masks
+        if not masks.known(where):
+            await self._beside(lambda: masks.allowed(where), self._filtering, deadline)
+
+    async def _beside(self, done: Callable[[], T], turns: asyncio.Semaphore, deadline: float) -> T:
+        """What a function gives in a thread of its own, some at once. Its room is taken until it
+        has ended, also where nobody waits for it any more."""
         self.check_ready()
         self.door.enter(1, 1)
+        begun = False
+
+        def ended() -> None:
+            turns.release()
+            self.door.leave(1, 1)
+
         try:
-            return await beside(lambda: done(self.engine.opened))
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await turns.acquire()
+                begun = True
+                return await beside(done, ended)
+        except TimeoutError:
+            raise self._late() from None
         except InputError:
             raise
         except DPRError as error:
             raise unreadable(error) from error
         finally:
-            self.door.leave(1, 1)
+            if not begun:
+                self.door.leave(1, 1)
 
     async def unhurried(self, tasks: Sequence[Task], seconds: float) -> list[Any]:
         """What comes of tasks of the service itself: they need no room, and take turns with the
         requests."""
-        sizes = [self.engine.sizes([task], self.settings.round_tokens)[0] for task in tasks]
+        sizes = [self.engine.size(task) for task in tasks]
         end = time.monotonic() + seconds
         futures = self._batcher.submit(tasks, sizes, end, reserved=False)
         try:
@@ -288,7 +317,7 @@ class Service:
 
     async def _done(self, tasks: Sequence[Task], deadline: float) -> list[Any]:
         self.check_ready()  # a body may have taken its time
-        sizes = self.engine.sizes(tasks, self.settings.round_tokens)
+        sizes = [self.engine.size(task) for task in tasks]
         ahead = self._batcher.ahead(len(tasks))
         self.door.check_time(ahead, sum(sizes), deadline - time.monotonic())
         self.door.enter(len(tasks), sum(sizes))
@@ -300,15 +329,15 @@ class Service:
         except BaseException as error:  # also where who asked left
             self._batcher.withdraw(futures)
             if isinstance(error, TimeoutError | TooLate):
-                raise Refused(
-                    504,
-                    "deadline",
-                    f"Not done within {self.settings.deadline:g} s; send less at once, or try "
-                    "later.",
-                ) from None
+                raise self._late() from None
             if isinstance(error, DPRError):
                 raise unreadable(error) from error
             raise
+
+    def _late(self) -> Refused:
+        seconds = self.settings.deadline
+        detail = f"Not done within {seconds:g} s; send less at once, or try later."
+        return Refused(504, "deadline", detail)
 
     def _worked(self, done: Round) -> None:
         self.door.worked(done.tokens, done.seconds)
@@ -317,7 +346,7 @@ class Service:
     def _check_size(self) -> None:
         """Warns where a usual question would always be refused."""
         usual, limits = Find("", How(), self.answers), self.settings
-        [tokens] = self.engine.sizes([usual], limits.round_tokens)
+        tokens = self.engine.size(usual)
         if tokens > limits.waiting_tokens:
             logger.warning(
                 "a question with %d hits counts as %d tokens, and is refused with 413: give more "
