@@ -209,6 +209,7 @@ def test_another_address_needs_keys_unless_told_twice(
 ) -> None:
     begun: list[Any] = []
     monkeypatch.setattr("dpr.serve.running.serve", lambda app, bound: begun.append(app))
+    monkeypatch.setattr("dpr.serve.running.leave", lambda: None)
     for host in ("0.0.0.0", "::"):
         result = run("serve", collection, "--host", host, "--port", 0)
         assert result.exit_code == 1

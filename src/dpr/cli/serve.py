@@ -119,9 +119,11 @@ def serve(
         address = bound.getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
         terminal.line(f"http://{name}:{address[1]}: {collection}, version {version}")
-        ended = run(app, bound) if app else serve_all(opening, bound, workers)
-    if ended:
-        leave()
+        if app:
+            run(app, bound)
+        else:
+            serve_all(opening, bound, workers)
+    leave()
 
 
 def is_local(host: str) -> bool:

@@ -346,11 +346,8 @@ def server(app: FastAPI) -> Server:
     return Server(config, service)
 
 
-def serve(app: FastAPI, bound: socket.socket) -> bool:
+def serve(app: FastAPI, bound: socket.socket) -> None:
     """Serves on a socket until SIGTERM or SIGINT; returns when what was admitted is done.
-
-    Returns:
-        True: the process may end at once, by ``leave``.
 
     Raises:
         DPRError: the service could not begin.
@@ -364,7 +361,6 @@ def serve(app: FastAPI, bound: socket.socket) -> bool:
     failure: BaseException | None = app.state.service.failure
     if failure is not None:
         raise failure
-    return True
 
 
 def leave() -> NoReturn:

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, MutableSequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # which needs an extra of its own
 
 logger = logging.getLogger(__name__)
 _CANNOT = 3  # exit status of a worker that could not begin
+_LOOK_SECONDS = 0.2  # between two looks at whether it is to end
 _AGAIN_SECONDS = 1.0  # until one that died is started anew
 _BESIDES = 3.0  # seconds that an end may take beside draining
 _NOBODY = 1 << 62  # the version of a worker that is not there
@@ -93,11 +94,8 @@ def _traces() -> Traces:
     return Traces.from_environment()
 
 
-def serve_all(opening: Opening, bound: socket.socket, count: int) -> bool:
+def serve_all(opening: Opening, bound: socket.socket, count: int) -> None:
     """Serves with so many workers until SIGTERM or SIGINT; returns when all have ended.
-
-    Returns:
-        True, as ``running.serve``.
 
     Raises:
         DPRError: a worker could not begin.
@@ -106,7 +104,6 @@ def serve_all(opening: Opening, bound: socket.socket, count: int) -> bool:
     with tempfile.TemporaryDirectory(prefix="dpr-metrics-") as metrics:
         os.environ[METRICS] = metrics  # read where prometheus_client is imported
         _Workers(opening, bound, count, metrics).run()
-    return True
 
 
 class _Workers:
@@ -118,36 +115,42 @@ class _Workers:
         versions: Any = self._context.Array("q", [_NOBODY] * count, lock=False)
         self._opening = replace(opening, versions=versions)
         self._versions, self._bound, self._metrics = versions, bound, metrics
-        self._ending = threading.Event()
+        self._ending = False
         self._all: list[BaseProcess] = []
 
     def run(self) -> None:
         with self._told():
-            self._all = [self._started(place) for place in range(len(self._versions))]
+            for place in range(len(self._versions)):
+                if not self._ending:
+                    self._all.append(self._started(place))
             first = set(self._all)
-            while not self._ending.is_set():
-                wait([one.sentinel for one in self._all], timeout=1.0)
+            while True:
+                wait([one.sentinel for one in self._all], timeout=_LOOK_SECONDS)
                 dead = [one for one in self._all if not one.is_alive()]
-                if self._ending.is_set():
+                if self._ending:
                     break
                 if any(one.exitcode == _CANNOT and one in first for one in dead):
                     self._end()
-                    self._join()
                     raise CollectionError("a worker could not begin; the log says why")
                 for one in dead:
                     self._start_anew(one)
-            self._join()
+            self._end()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Ends when a signal says so."""
         told = (signal.SIGTERM, signal.SIGINT)
-        before = {one: signal.signal(one, lambda *_: self._end()) for one in told}
+        before = {one: signal.signal(one, self._tell) for one in told}
         try:
             yield
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
+
+    def _tell(self, *_: object) -> None:
+        """Notes a signal, and does nothing else in the middle of whatever is done: of starting one,
+        which needs the socket, or of what holds a lock."""
+        self._ending = True
 
     def _started(self, place: int) -> BaseProcess:
         opening = replace(self._opening, place=place)
@@ -162,19 +165,15 @@ class _Workers:
         self._versions[place] = _NOBODY
         mark_process_dead(dead.pid, self._metrics)  # type: ignore[no-untyped-call]
         logger.error("worker %d ended with %s and is started anew", place, dead.exitcode)
-        if not self._ending.wait(_AGAIN_SECONDS):
+        time.sleep(_AGAIN_SECONDS)
+        if not self._ending:
             self._all[place] = self._started(place)
-            if self._ending.is_set():  # told so in between
-                self._all[place].terminate()
 
     def _end(self) -> None:
-        self._ending.set()
+        """Tells all that were started, and waits for them."""
         for one in self._all:
-            with suppress(AttributeError):  # not started yet
-                one.terminate()
+            one.terminate()
         self._bound.close()  # or who comes late would wait for nobody
-
-    def _join(self) -> None:
         end = time.monotonic() + self._opening.limits.drain_seconds + _BESIDES
         for one in self._all:
             one.join(max(0.0, end - time.monotonic()))
