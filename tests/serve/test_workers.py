@@ -15,14 +15,17 @@ from dpr.serve.workers import Opening, _Workers
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_those_that_were_started_when_it_is_told_to_end_are_told_too(at: int) -> None:
+def test_those_that_were_started_when_it_is_told_to_end_are_told_too(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dpr.serve.workers.wait", lambda *_, **__: [])
     started: list[Any] = []
     bound = listening("127.0.0.1", 0)
 
     class Process:
         """Is never really there."""
 
-        sentinel, exitcode, alive, told = bound, None, False, False
+        sentinel, exitcode, alive, told = 0, None, False, False
 
         def __init__(self, name: str, **_: Any) -> None:
             self.name = name
