@@ -69,7 +69,8 @@ class Changer:
 
         taken = (
             "A document has an id that comes twice here or belongs to another source of the "
-            "collection; give it one of its own, or send replace."
+            "collection, or one of its passages would have an id that is taken; give it one of its "
+            "own, or send replace."
         )
         return await self._made(adding, Refused(409, "document_taken", taken))
 
@@ -160,6 +161,5 @@ def _failed(error: DPRError | OSError) -> Refused:
 
 
 def _busy() -> Refused:
-    headers: dict[str, Any] = {"retry-after": str(_BUSY)}
     detail = "Another change of the collection is being made, or was in between; try again."
-    return Refused(409, "changing", detail, headers=headers)
+    return Refused(409, "changing", detail, retry_after=_BUSY)

@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 _SPECIAL = 3  # tokens around question, title and text
 _BYTES = 2  # of a client's text a token has about so many at least: less only in strings of signs
 _OWN_BYTES = 4  # of the collection's texts, about
-_CHARACTERS = 32  # a token has fewer, in all that is a text
+# A token has fewer, in what is written in words. White space, or a run of more letters than a word
+# may have, so lose what comes after them, and are said to be truncated.
+_CHARACTERS = 32
 _SAMPLE = 64  # passages
 _LOOKED = 32  # passages, of as many as it may take, that are looked through in it: most take fewer
 
