@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 from collections.abc import Iterator
@@ -149,7 +150,9 @@ def test_bodies_of_the_refused_are_nobodys(full: tuple[int, Service]) -> None:
             assert closed_after(made, more) < 4.5
 
 
-def test_refusals_that_nobody_takes_are_not_written_without_end(engine: Engine) -> None:
+def test_refusals_that_nobody_takes_are_not_written_without_end(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     many, sent = (head("/v1/search") + BODY) * 200, 0
     with served(engine, KEYS) as (port, service), connected(port) as made:
         service.door.enter(USUAL.waiting_items, 1)
@@ -166,6 +169,9 @@ def test_refusals_that_nobody_takes_are_not_written_without_end(engine: Engine) 
             part = made.recv(65536)
             assert part
             got += part
+    until(lambda: not service.app_server.server_state.tasks)  # type: ignore[attr-defined]
+    gc.collect()
+    assert not caplog.records  # who left is written nothing any more
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ from urllib.parse import unquote
 import httptools
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from dpr.errors import SettingsError
 from dpr.serve.gate import READING, Gate, always, known_as, wanted
@@ -69,6 +73,7 @@ class Timed(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # when the connection is cut off, by the loop's time
         self._writing: asyncio.TimerHandle | None = None
+        self._working: RequestResponseCycle | None = None
         self._in_head = True
         self._unread = False  # part of a body is still to come
         self._head = self._came = self._fields = self._rest = self._unsent = self._share = 0
@@ -87,6 +92,9 @@ class Timed(HttpToolsProtocol):
             self._timer.cancel()
         if self._writing is not None:
             self._writing.cancel()
+        if self._working is not None:
+            # uvicorn tells the last request alone; one before it would be answered, to nobody.
+            self._working.disconnected = True
         super().connection_lost(exc)
         if self.gone is not None:
             self.gone()
@@ -145,6 +153,8 @@ class Timed(HttpToolsProtocol):
         self._within(None)
         if not self._refused():
             super().on_headers_complete()
+            if not self.pipeline:  # or it comes after others
+                self._working = self.cycle
 
     def _refused(self) -> bool:
         """Whether there was no room for this request, which was told so; all else that may be said
@@ -179,6 +189,8 @@ class Timed(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._working = self.pipeline[-1][0]
         super().on_response_complete()
         if self._answered_early and not self.transport.is_closing():
             # Closed at once, the answer might be lost to who still sends; not closed, the rest of
