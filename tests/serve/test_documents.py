@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.serve.conftest import open_engine
 
-from dpr.collection import Collection
+from dpr.collection import Collection, storage
 from dpr.errors import (
     CheckpointError,
     CollectionError,
@@ -140,7 +142,6 @@ def test_a_change_that_is_not_asked_yet_is_not_said_to_be(
         (CorruptionError("/secret: was altered"), 503, "collection", True),
         (MismatchError("/secret: another model"), 503, "collection", True),
         (CheckpointError("/secret: no model"), 503, "collection", True),
-        (OSError(28, "No space left on device", "/secret"), 503, "storage", True),
     ],
 )
 def test_why_a_change_is_not_made_is_told_apart(
@@ -159,6 +160,30 @@ def test_why_a_change_is_not_made_is_told_apart(
     assert (given.status_code, given.json()["code"]) == (status, code)
     assert ("retry-after" in given.headers) is again
     assert "secret" not in given.text
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_cannot_be_written_is_no_other_writer(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As the collection meets it, and tells it."""
+
+    def fail(step: storage.Step, path: Path) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(storage, "before", fail)
+    for given in (add(client, {"id": "a", "text": "Snow."}), client.delete("/v1/documents/d1")):
+        assert (given.status_code, given.json()["code"]) == (503, "storage")
+        assert "tales" not in given.text
+    monkeypatch.undo()
+    assert add(client, {"id": "a", "text": "Snow."}).status_code == 200
+
+
+def test_another_writer_is_waited_for(client: TestClient, changing: Path) -> None:
+    with storage.writer_lock(changing):
+        given = add(client, {"id": "a", "text": "Snow."})
+    assert (given.status_code, given.json()["code"]) == (409, "changing")
+    assert given.headers["retry-after"] == "5"
 
 
 def test_where_no_encoder_of_passages_is_known_nothing_is_added(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dpr.encoding import ContextEncoder, Vectors
-from dpr.errors import CollectionError, CorruptionError, DPRError, InputError, MismatchError
+from dpr.errors import CollectionError, DPRError, InputError
 from dpr.pipeline import add, remove
 from dpr.records import Document, Passage
 from dpr.serve.beside import beside
@@ -148,13 +148,13 @@ class Sharing:
 
 def _failed(error: DPRError | OSError) -> Refused:
     """What is said of a change that was not made."""
-    if isinstance(error, OSError):
+    plain = type(error) is CollectionError
+    # A collection says in an error of its own what the system refused.
+    if isinstance(error, OSError) or (plain and isinstance(error.__cause__, OSError)):
         logger.error("a change could not be written", exc_info=error)
         detail = "The change could not be written; the server's log says why."
         return Refused(503, "storage", detail, retry_after=_FULL)
-    if isinstance(error, CollectionError) and not isinstance(
-        error, CorruptionError | MismatchError
-    ):
+    if plain:
         logger.warning("a change was not made: %s", error)
         return _busy()
     return unreadable(error)
