@@ -242,6 +242,7 @@ def test_who_is_sent_away_waits_as_told_and_then_is_answered(
         ([(429, {"retry-after": "61"}, {})], 1),  # beyond the deadline
         ([(429, {"retry-after": "1"}, {})], 5),
         ([(503, {}, {})], 5),
+        ([(503, {}, {"json": {"code": "cut_off", "detail": "b"}})], 5),
         ([(500, {"retry-after": "1"}, {})], 1),
         ([(504, {}, {})], 1),
         ([(302, {"location": "http://elsewhere/"}, {})], 1),
@@ -271,6 +272,9 @@ def test_what_is_tried_again_and_how_often(
         ((409, {"retry-after": "5"}, {"json": {"code": "changing", "detail": "b"}}), 5),
         ((409, {}, {"json": {"code": "document_taken", "detail": "b"}}), 1),
         ((429, {"retry-after": "1"}, {}), 5),
+        ((503, {"retry-after": "1"}, {"json": {"code": "starting", "detail": "b"}}), 5),
+        ((503, {"retry-after": "1"}, {"json": {"code": "not_asked_yet", "detail": "b"}}), 1),
+        ((503, {"retry-after": "1"}, {"json": {"code": "cut_off", "detail": "b"}}), 1),
     ],
 )
 def test_changes_are_sent_again_only_where_nothing_was_done(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,26 @@ def test_a_change_that_is_not_asked_yet_is_not_said_to_be(
     monkeypatch.undo()
     assert client.delete("/v1/documents/a").status_code == 200
     assert client.get("/info").json()["index_version"] == 3
+
+
+def test_other_processes_are_waited_for_as_long_as_opening_takes_here(
+    serve: Any, changing: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(open_engine(changing, tiny_model), Keys.of([], [CHANGE]))
+    client.headers["authorization"] = f"Bearer {CHANGE}"
+    service = client.app.state.service
+    versions = [1, 1]
+    service.share(versions, 0)
+    monkeypatch.setattr("dpr.serve.changing._OTHERS_SECONDS", 0.0)
+
+    def slowly(*_: Any) -> None:
+        time.sleep(0.5)
+        threading.Timer(0.6, versions.__setitem__, (1, 2)).start()
+
+    monkeypatch.setattr("dpr.serve.following.warm", slowly)
+    given = add(client, {"id": "a", "text": "Snow."})
+    assert given.status_code == 200, given.text
+    assert versions == [2, 2]
 
 
 @pytest.mark.parametrize(

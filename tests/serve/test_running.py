@@ -357,7 +357,7 @@ def test_what_is_not_done_when_all_time_is_over_is_answered_too_and_the_end_come
     assert time.monotonic() - began < 4
     asking.join(5)
     gated.gate.set()
-    assert (answers[0].status_code, answers[0].json()["code"]) == (503, "draining")
+    assert (answers[0].status_code, answers[0].json()["code"]) == (503, "cut_off")
     assert int(answers[0].headers["retry-after"]) >= 1
 
 

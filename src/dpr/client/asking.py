@@ -126,7 +126,7 @@ class Client:
                 with _told(self._url, course):
                     return _read(call, *self._once(call, course))
             except ServiceError as error:
-                time.sleep(course.pause(error, again=_again(call, error)))
+                time.sleep(course.pause(error, harmless=call.harmless))
 
     def _once(self, call: Call[Any], course: Course) -> tuple[int, Mapping[str, str], bytes]:
         left, parts = course.left, []
@@ -215,7 +215,7 @@ class AsyncClient:
                         )
                     return _read(call, given.status_code, given.headers, given.content)
             except ServiceError as error:
-                await asyncio.sleep(course.pause(error, again=_again(call, error)))
+                await asyncio.sleep(course.pause(error, harmless=call.harmless))
 
 
 def _httpx2() -> ModuleType:
@@ -253,11 +253,6 @@ def _told(url: str, course: Course) -> Iterator[None]:
     except httpx2.TransportError as error:
         detail = f"the connection to {url} broke: {error or type(error).__name__}"
         raise ServiceError(0, "broken", detail) from error
-
-
-def _again(call: Call[Any], error: ServiceError) -> bool:
-    """Nothing was done, or what may be done twice."""
-    return error.code == "unreachable" or (error.code == "broken" and call.harmless)
 
 
 def _read(call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:

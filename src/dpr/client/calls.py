@@ -39,7 +39,7 @@ class Call(Generic[T]):
     Attributes:
         body: to be sent as JSON; None: no body.
         read: parsed JSON to what the call gives; raises as ``dpr.client.results`` says.
-        harmless: it changes nothing, and so may be sent again where the connection broke.
+        harmless: it changes nothing, and so may be done twice.
     """
 
     method: str

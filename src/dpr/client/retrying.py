@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from dpr.errors import ServiceError, SettingsError
 
 _LATER = frozenset({429, 503})
+# A change may have been made, and would be refused or made anew the second time.
+_PERHAPS_DONE = frozenset({"broken", "cut_off", "not_asked_yet"})
 _JITTER = 0.2
 
 
@@ -67,20 +69,23 @@ class Course:
             0, "deadline", f"no answer within {seconds:g} s; allow more by RetrySettings(deadline=)"
         )
 
-    def pause(self, error: ServiceError, *, again: bool = False) -> float:
+    def pause(self, error: ServiceError, *, harmless: bool = True) -> float:
         """Seconds to wait before the next attempt.
 
         Args:
             error: what came of the last one.
-            again: it may be sent again though the service did not ask to come later.
+            harmless: the call changes nothing, and so may be done twice.
 
         Raises:
             ServiceError: the error; waiting would not help, or would take too long.
         """
         self._failed += 1
         # A 409 is for good, unless it says when to come again: another change was being made.
-        asked = error.status in _LATER or (error.status == 409 and error.retry_after is not None)
-        if not (asked or again) or self._failed >= self._settings.attempts:
+        again = error.status in _LATER or (error.status == 409 and error.retry_after is not None)
+        if error.code in _PERHAPS_DONE:
+            again = harmless
+        again |= error.code == "unreachable"
+        if not again or self._failed >= self._settings.attempts:
             raise error
         wait = error.retry_after
         if wait is None:

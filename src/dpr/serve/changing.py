@@ -27,7 +27,8 @@ from dpr.serve.work import Encode, Encoded
 logger = logging.getLogger(__name__)
 _BUSY = 5  # seconds
 _FULL = 60
-_OTHERS_SECONDS = 2.0  # that other processes take to open a version
+_OTHERS_SECONDS = 2.0  # that other processes may take to open a version, or longer:
+_TIMES_OURS = 3  # it took here, since large collections take long, and all open it at once
 _ENCODING_SECONDS = 3600.0
 _AT_ONCE = 8  # passages: what questions wait for, at most, while documents come
 
@@ -99,8 +100,10 @@ class Changer:
                 raise otherwise from error
             except (DPRError, OSError) as error:
                 raise _failed(error) from error
+            began = time.monotonic()
             await self._service.follower.renew()
-            if not await self._asked(done.version):
+            took = time.monotonic() - began
+            if not await self._asked(done.version, max(_OTHERS_SECONDS, _TIMES_OURS * took)):
                 detail = (
                     f"The change is made, as version {done.version}, but version "
                     f"{self._service.oldest} is asked still; the server's log says why."
@@ -108,11 +111,12 @@ class Changer:
                 raise Refused(503, "not_asked_yet", detail, retry_after=_BUSY)
         return done
 
-    async def _asked(self, version: int) -> bool:
-        """Whether it is asked from now on, also by other processes of the server."""
+    async def _asked(self, version: int, seconds: float) -> bool:
+        """Whether it is asked from now on, also by other processes of the server, which have so
+        many seconds to open it after they saw it."""
         if self._service.engine.version < version:
             return False
-        end = time.monotonic() + 2 * self._service.settings.reload_seconds + _OTHERS_SECONDS
+        end = time.monotonic() + 2 * self._service.settings.reload_seconds + seconds
         while self._service.oldest < version:
             if time.monotonic() > end:
                 return False

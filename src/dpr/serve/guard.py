@@ -136,8 +136,12 @@ class Guard:
         if arrival.gone:
             arrival.status = 499
         elif not answer.status:
-            detail = "The server is ending, and this was not done in time; ask another one."
-            refused = Refused(503, "draining", detail, retry_after=1)
+            # Not "draining", which is said before anything is done: a change may be made yet.
+            detail = (
+                "The server is ending, and this was not done in time; ask another one. If it was "
+                "a change of documents, look whether it was made."
+            )
+            refused = Refused(503, "cut_off", detail, retry_after=1)
             await respond(refused, scope, answer.send)
 
     def _note(self, scope: Scope, arrival: Arrival) -> None:
