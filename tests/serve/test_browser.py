@@ -291,7 +291,10 @@ def test_signing_in_and_out(new_page: Callable[..., Any], odd: Engine) -> None:
         page.keyboard.press("Enter")
         page.wait_for_selector("[role=alert]")
         page.fill("#key", ASK)
-        page.keyboard.press("Enter")
+        with page.expect_request(lambda one: one.method == "POST") as sent:
+            page.keyboard.press("Enter")
+        # By it the server knows whether people come by https.
+        assert sent.value.all_headers()["origin"] == f"http://127.0.0.1:{port}"
         page.wait_for_selector(".answer")
         assert page.input_value("#q") == "the queen of castle"
         page.context.clear_cookies()
