@@ -105,7 +105,7 @@ class Lived(Load):
 async def soaked(server: Server, mix: Mix, folder: Path, given: Any) -> Any:
     load = Lived(server.port, iter(mix))
     changing = asyncio.create_task(changes(folder, given.seconds / (given.changes + 1)))
-    outcome = await load.open(given.rate, given.seconds, most=256)
+    outcome = await load.open((given.rate, given.seconds), most=256)
     changing.cancel()
     return outcome
 

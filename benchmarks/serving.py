@@ -226,13 +226,15 @@ class Sampled:
 
 @dataclass
 class Outcome:
-    """What came of requests: a place for each, in the order in which they were sent."""
+    """What came of requests: a place for each, in the order in which they were answered; and when
+    each step of an open load began."""
 
     due: list[float] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
     done: list[float] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
     retry: list[bool] = field(default_factory=list)  # whether Retry-After came
+    steps: list[float] = field(default_factory=list)
 
     def arrays(self) -> dict[str, Any]:
         """As arrays; ``late``: seconds from when each was due until it was answered."""
@@ -343,21 +345,25 @@ class Load:
         if made is not None and made.transport is not None:
             made.transport.close()
 
-    async def open(self, rate: float, seconds: float, most: int = 4000) -> Outcome:
-        """So many requests a second at random times; ``most``: that wait for answers at once."""
+    async def open(self, *steps: tuple[float, float], most: int = 4000) -> Outcome:
+        """At random times so many requests a second for so many seconds, then the next step's,
+        whatever is not yet answered; ``most``: that wait for answers at once."""
         chance, tasks = random.Random(1), set[asyncio.Task[None]]()
-        began = due = time.monotonic()
-        while due < began + seconds:
-            due += chance.expovariate(rate)
-            if (ahead := due - time.monotonic()) > 0:
-                await asyncio.sleep(ahead)
-            elif len(tasks) % 64 == 0:
-                await asyncio.sleep(0)  # who is late still reads answers
-            if len(tasks) >= most:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            task = asyncio.create_task(self._lent(due))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        for rate, seconds in steps:
+            due = time.monotonic()
+            self.outcome.steps.append(due)
+            end = due + seconds
+            while due < end:
+                due += chance.expovariate(rate)
+                if (ahead := due - time.monotonic()) > 0:
+                    await asyncio.sleep(ahead)
+                elif len(tasks) % 64 == 0:
+                    await asyncio.sleep(0)  # who is late still reads answers
+                if len(tasks) >= most:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                task = asyncio.create_task(self._lent(due))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
         if tasks:
             await asyncio.wait(tasks, timeout=30)
         for one in self._idle:
