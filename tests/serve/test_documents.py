@@ -77,6 +77,7 @@ def test_what_is_refused_changes_nothing_and_tells_no_path(
     for bad in (
         {"id": "", "text": "a"},
         {"id": "a", "text": " "},
+        {"id": "a", "text": "\x1c"},  # white space to Python, and so to what cuts texts
         {"id": "a", "text": "b", "source": "/etc/passwd"},
         {"id": "a", "text": "b", "metadata": {"a": {"b": 1}}},
         {"id": "a", "text": "b", "metadata": {"\x85": 1}},

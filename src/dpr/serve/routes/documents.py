@@ -40,7 +40,7 @@ class DocumentIn(Body):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     id: Id
-    text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+    text: Annotated[str, StringConstraints(min_length=1, pattern=rf"[^{SPACE}]")]
     title: Annotated[str, StringConstraints(max_length=1024)] = ""
     metadata: Annotated[
         dict[Name, Fact | Facts | None],
