@@ -286,6 +286,16 @@ def test_changes_are_sent_again_only_where_nothing_was_done(
     assert len(script.requests) == sent
 
 
+@pytest.mark.parametrize("document", ["", ".", ".."])
+def test_what_no_url_can_name_is_not_sent(
+    ask: Ask, scripted: Callable[..., Script], document: str
+) -> None:
+    script = scripted(DONE)
+    with pytest.raises(SettingsError, match="dpr remove"):
+        ask("http://a", "remove", document, options=script.options)
+    assert not script.requests
+
+
 def test_answers_of_what_stands_between_are_told_too(
     ask: Ask, scripted: Callable[..., Script]
 ) -> None:

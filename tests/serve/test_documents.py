@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -76,6 +77,9 @@ def test_what_is_refused_changes_nothing_and_tells_no_path(
     assert str(changing) not in given.text
     for bad in (
         {"id": "", "text": "a"},
+        {"id": ".", "text": "a"},  # which no URL can name
+        {"id": "..", "text": "a"},
+        {"id": "a ", "text": "a"},
         {"id": "a", "text": " "},
         {"id": "a", "text": "\x1c"},  # white space to Python, and so to what cuts texts
         {"id": "a", "text": "b", "source": "/etc/passwd"},
@@ -98,6 +102,13 @@ def test_whatever_the_schema_lets_in_can_be_kept(client: TestClient) -> None:
     given = add(client, odd, {"id": "\x7f", "text": "\ufeff"})
     assert given.status_code == 200, given.text
     assert found(client, "snow") == ["a\0b"]
+
+
+@pytest.mark.parametrize("name", ["a", "ab", "a.", ".a", "...", "a b", "../..", "a/.."])
+def test_documents_of_any_other_name_are_removed(client: TestClient, name: str) -> None:
+    assert add(client, {"id": name, "text": "Snow."}).status_code == 200
+    given = client.delete("/v1/documents/" + quote(name, safe=""))
+    assert given.json()["removed"] == 1
 
 
 def test_documents_are_encoded_by_the_model_that_is_loaded_and_take_turns(

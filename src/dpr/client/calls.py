@@ -77,7 +77,16 @@ def adding(documents: Iterable[Document], replace: bool) -> Call[Change]:
 
 
 def removing(document: str) -> Call[Change]:
-    """One change, without a document."""
+    """One change, without a document.
+
+    Raises:
+        SettingsError: a URL cannot name it.
+    """
+    if document in ("", ".", ".."):  # another request would be sent
+        raise SettingsError(
+            f"document={document!r} cannot be removed through a service, since no URL can name it; "
+            "use `dpr remove`"
+        )
     path = "/v1/documents/" + quote(document, safe="")
     return Call("DELETE", path, None, results.change, harmless=False)
 

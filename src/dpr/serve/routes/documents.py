@@ -16,7 +16,15 @@ from dpr.serve.conditions import SPACE
 MOST_DOCUMENTS = 256
 LONGEST_ID = 512
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=r"^\S(.*\S)?$")]
+# No white space around it; and neither . nor .., which URLs cannot name.
+Id = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=LONGEST_ID,
+        pattern=r"^([^\s.]|[^\s.]\S|\.[^\s.]|\S.+\S)$",
+    ),
+]
 # As collections keep it: names say something, and no text has a NUL character.
 Name = Annotated[
     str,
