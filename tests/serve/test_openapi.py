@@ -29,7 +29,7 @@ from tests.serve.test_service import Gated, until
 
 from dpr.errors import SettingsError
 from dpr.filters import parse_filters
-from dpr.serve.conditions import CONDITION, SPELLED
+from dpr.serve.conditions import CONDITION, SPELLED, apart
 from dpr.serve.description import operations
 from dpr.serve.engine import Engine
 from dpr.serve.examples import EXAMPLES as EXAMPLES_OF
@@ -246,11 +246,27 @@ def test_the_pattern_of_conditions_is_what_is_understood(text: str) -> None:
 
 
 @given(st.lists(TEXTS, max_size=3).map(";".join))
-def test_the_pattern_of_the_pages_filter_lets_nothing_through(text: str) -> None:
-    """It may refuse what is understood only where backslashes stand before a semicolon."""
-    parts = re.split(r"(?<!\\);", text)
-    expected = understood([one for one in parts if one.strip()])
-    assert bool(re.search(SPELLED, text)) == expected or "\\\\;" in text, text
+@example("a=b\\\\;c=d")
+@example("a=b\\;c=d")
+@example("a=b\\")
+@example("\\;")
+def test_the_pattern_of_the_pages_filter_is_what_is_understood(text: str) -> None:
+    assert bool(re.search(SPELLED, text)) == understood(apart(text)), text
+
+
+@pytest.mark.parametrize(
+    ("spelled", "expected"),
+    [
+        ("a=b; c=d;", ["a=b", " c=d"]),
+        ("a=b\\;c=d", ["a=b\\;c=d"]),
+        ("a=b\\\\;c=d", ["a=b\\\\", "c=d"]),
+        ("a=b\\\\\\;c=d", ["a=b\\\\\\;c=d"]),
+        ("a=b\\", ["a=b\\"]),
+        (" ; ;", []),
+    ],
+)
+def test_conditions_are_told_apart(spelled: str, expected: list[str]) -> None:
+    assert apart(spelled) == expected
 
 
 def understood(texts: list[str]) -> bool:

@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from tests.serve.conftest import ODD_QUESTIONS, started
 
 import dpr.serve
+from dpr.serve.conditions import apart
 from dpr.serve.engine import Engine
 from dpr.serve.marking import Span, pieces
 from dpr.serve.view import view
 
 SCRIPT = Path(dpr.serve.__file__).parent / "static" / "page.mjs"
 RUN = """
-const { pieces, unit, view } = await import(process.argv[1]);
+const { conditions, pieces, unit, view } = await import(process.argv[1]);
 let given = "";
 for await (const part of process.stdin) given += part;
 const does = {
+  conditions: (one) => conditions(one.text),
   pieces: (one) => pieces(one.text, one.spans),
   unit: (one) => unit(one.text, one.points),
   view: (one) => view(one.result, one.collection, one.milliseconds),
@@ -77,6 +79,13 @@ def test_places_are_counted_in_units_of_utf_16() -> None:
     calls = [{"what": "unit", "text": text, "points": n} for n in range(len(text) + 2)]
     expected = [len(text[:n].encode("utf-16-le")) // 2 for n in range(len(text) + 1)]
     assert done(calls) == [*expected, -1]
+
+
+@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(st.lists(st.text("a=; \\\n👑", max_size=12), min_size=100, max_size=100))
+def test_it_tells_conditions_apart_as_the_server_does(texts: list[str]) -> None:
+    calls = [{"what": "conditions", "text": text} for text in texts]
+    assert done(calls) == [apart(text) for text in texts]
 
 
 def plain(shown: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What ``where`` and ``filters`` may hold, as JSON Schema: as exact as ``dpr.filters`` reads them.
 
-Holds schemas and nothing else; the test compares them with what is let in.
+Holds schemas, and the page's way to write several conditions; the test compares them with what is
+let in.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from dpr.serve.bounds import LONGEST_NAME, LONGEST_VALUE
@@ -54,6 +56,15 @@ CONDITION = f"^{_condition()}$"
 _PART = rf"[{SPACE}]*(?:{_condition(';')})?"
 SPELLED = f"^{_PART}(?:;{_PART})*$"
 """Conditions with ; between, as the page takes them."""
+_APART = re.compile(r"(?:\\.?|[^;\\])+")
+
+
+def apart(spelled: str) -> list[str]:
+    """Conditions that are written with ; between, which belongs to one where a backslash, that is
+    none of a pair, stands before it. The page's script does the same."""
+    # White space around a condition is its own affair: a backslash may keep the last of it.
+    return [one for one in _APART.findall(spelled) if one.strip()]
+
 
 CONDITIONS: dict[str, Any] = {
     "type": "array",

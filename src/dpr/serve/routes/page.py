@@ -6,7 +6,6 @@ Takes queries of forms and links; gives HTML, and the files that go with it.
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from fastapi.responses import HTMLResponse
 
 from dpr.errors import InputError, SettingsError
 from dpr.filters import Filters, parse_filters
+from dpr.serve.conditions import apart
 from dpr.serve.marking import Span, pieces
 from dpr.serve.page import HEADERS, STATIC, html, static
 from dpr.serve.problems import Refused
@@ -41,7 +41,6 @@ _TITLES = {
 }
 _EMPTY = "Ask a question. The answer is shown where it stands in the passages."
 _CHANGED = "The collection has changed since this was found; answers are no longer marked."
-_BETWEEN = re.compile(r"(?<!\\);")  # of conditions; the page's script splits alike
 _LONGEST_WHERE = 4096
 _LONGEST_ID = 4096
 _KEPT = {"cache-control": "public, max-age=31536000, immutable"}
@@ -83,10 +82,8 @@ class _Asked:
         Raises:
             Refused: it spells nothing.
         """
-        # White space around a condition is its own affair: a backslash may keep the last of it.
-        texts = [one for one in _BETWEEN.split(self.where) if one.strip()]
         try:
-            return parse_filters(texts)
+            return parse_filters(apart(self.where))
         except SettingsError as error:
             detail = f"The filter is not understood: {error}."
             raise Refused(422, "schema", detail) from error

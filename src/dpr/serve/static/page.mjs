@@ -27,6 +27,11 @@ export function pieces(text, spans) {
   return found.filter(([part]) => part);
 }
 
+/** Conditions with ; between; what follows a backslash is plain. */
+export function conditions(text) {
+  return (text.match(/(?:\\.?|[^;\\])+/g) ?? []).filter((one) => one.trim());
+}
+
 const apart = (text) => `\u2068${text}\u2069`; // of whichever direction
 const percent = (share) => `${Math.floor(100 * share + 0.5)}%`;
 const HOW = { dense: "by vectors", bm25: "by words", hybrid: "by vectors and words" };
@@ -211,7 +216,7 @@ function start() {
     said.textContent = "Searching";
     const body = {
       question: box.value, k: Number(form.k.value) || 10, mode: form.mode.value,
-      filters: form.where.value.split(/(?<!\\);/).filter((one) => one.trim()),
+      filters: conditions(form.where.value),
     };
     const began = performance.now();
     try {
