@@ -246,6 +246,41 @@ def test_a_newer_question_takes_the_place_of_an_older(
     check(page, api(page, home, "the second question of snow"))
 
 
+# The first question is refused, by an answer whose body does not come.
+REFUSED_SLOWLY = """
+const real = window.fetch;
+let first = true;
+window.fetch = (url, options) => {
+  if (!first) return real(url, options);
+  first = false;
+  const { signal } = options;
+  const stopped = (_, no) => signal.addEventListener("abort", () => no(signal.reason));
+  const headers = new Headers({ "retry-after": "9" });
+  return Promise.resolve({ ok: false, status: 429, headers, json: () => new Promise(stopped) });
+};
+"""
+
+
+def test_a_refusal_of_an_older_question_does_not_take_the_place_of_a_newer(
+    new_page: Callable[..., Any], home: str
+) -> None:
+    page = new_page()
+    page.add_init_script(REFUSED_SLOWLY)
+    page.goto(home)
+    held: list[Any] = []
+    page.route("**/v1/answer", lambda route: held.append(route))
+    for question in ("the first question of snow", "the second question of snow"):
+        page.fill("#q", question)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#out[aria-busy]")
+    page.wait_for_timeout(200)
+    assert page.locator("#out[aria-busy]").count() == 1
+    assert page.locator("[role=status]").text_content() == "Searching"
+    [asked] = held
+    asked.continue_()
+    page.wait_for_selector("#out:not([aria-busy]) .answer")
+
+
 def refusing(status: int, headers: dict[str, str]) -> Callable[[Any], None]:
     def refuse(route: Any) -> None:
         route.fulfill(status=status, headers=headers, body="<b>no</b>")

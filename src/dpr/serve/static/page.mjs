@@ -185,9 +185,10 @@ function start() {
     503: "Not ready", 504: "That took too long",
   };
 
-  async function refused(response) {
+  async function refused(response, mine) {
     let problem = {};
     try { problem = await response.json(); } catch { /* no problem details: of a proxy, perhaps */ }
+    if (mine !== running) return;
     const { status } = response, title = TITLES[status] ?? "That did not work";
     const places = (problem.errors ?? []).map((one) => `${one.place.replace("body.", "")}: ${one.message}`);
     const detail = [problem.detail ?? `The server says ${status}.`, ...places].join(" ");
@@ -224,7 +225,7 @@ function start() {
         method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal: mine.signal,
       });
       if (mine !== running) return;
-      if (!response.ok) { await refused(response); return; }
+      if (!response.ok) { await refused(response, mine); return; }
       const shown = view((await response.json()).results[0], collection, performance.now() - began);
       if (mine !== running) return;
       seen.delete(key);
