@@ -47,6 +47,19 @@ def test_it_has_all_that_openapi_has(client: TestClient, page: Element) -> None:
             assert about.get("description", "") in row.text
 
 
+def test_it_is_made_once_for_each_name_of_the_server(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve()
+    names = ("one.example", "two.example:8000")
+    first = [client.get("/docs", headers={"host": name}).text for name in names]
+    for text, name in zip(first, names, strict=True):
+        assert f"curl http://{name}/v1/search" in text
+    monkeypatch.setattr("dpr.serve.routes.reference.html", lambda *_, **__: "made anew")
+    assert [client.get("/docs", headers={"host": name}).text for name in names] == first
+    assert client.get("/docs", headers={"host": "three.example"}).text == "made anew"
+
+
 def test_links_lead_somewhere_and_nothing_is_loaded(client: TestClient, page: Element) -> None:
     given = client.get("/docs")
     for name, value in HEADERS.items():
