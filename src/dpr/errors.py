@@ -59,8 +59,9 @@ class ServiceError(DPRError):
 
     Attributes:
         status: HTTP's; 0 where no answer came.
-        code: a word for programs, such as ``full``; ``unreachable``, ``deadline`` and ``shape`` are
-            the client's own.
+        code: a word for programs, such as ``queue_full_items``; ``refused`` where the answer had
+            none. ``unreachable``, ``broken``, ``deadline`` and ``shape`` are the client's own
+            (``deadline`` with status 504 is the service's).
         detail: a sentence for people.
         request_id: what the service's log knows the request by; empty where it did not say.
         retry_after: seconds after which it may go better, where the service said so.

@@ -92,6 +92,12 @@ def test_what_is_refused_changes_nothing_and_tells_no_path(
     assert client.get("/info").json()["index_version"] == before
 
 
+def test_an_id_that_a_passage_of_another_document_gets_is_told_of(client: TestClient) -> None:
+    given = add(client, {"id": "a", "text": "Snow is white. " * 9}, {"id": "a#1", "text": "Ice."})
+    assert (given.status_code, given.json()["code"]) == (409, "document_taken")
+    assert "cut into passages with an id that is taken" in given.json()["detail"]
+
+
 def test_whatever_the_schema_lets_in_can_be_kept(client: TestClient) -> None:
     odd = {
         "id": "a\0b",

@@ -21,7 +21,7 @@ from dpr.search.settings import Mode
 
 T = TypeVar("T")
 
-LONGEST_QUESTION = 8192
+LONGEST_QUESTION = 8192  # as over HTTP, which needs an extra of its own
 MOST_PASSAGES = 50
 MOST_AROUND = 5
 

@@ -70,8 +70,8 @@ class Changer:
 
         taken = (
             "A document has an id that comes twice here or belongs to another source of the "
-            "collection, or one of its passages would have an id that is taken; give it one of its "
-            "own, or send replace."
+            "collection (give it one of its own, or send replace), or is cut into passages with "
+            "an id that is taken, as a#1 is where a document a has two (give it one of its own)."
         )
         return await self._made(adding, Refused(409, "document_taken", taken))
 
