@@ -11,6 +11,8 @@ JOBS ?= 2
 # For example: make bench BENCH=benchmarks/flat_search.py
 BENCH ?= $(shell grep -l __main__ benchmarks/*.py)
 
+SCREENSHOTS ?= runs/screenshots
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -21,7 +23,7 @@ BUILT_FROM := pyproject.toml constraints.txt hatch_build.py
 
 # Two runs of pip in one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help install demo test check peers bench fuzz reliability clean
+.PHONY: help install demo test check peers bench fuzz screenshots reliability clean
 
 help:
 	@echo "make install   an editable install with everything for development, in $(VENV)"
@@ -31,6 +33,7 @@ help:
 	@echo "make peers     answer measures against Pyserini's and Transformers', in $(PEERS)"
 	@echo "make bench     the benchmarks, one after the other"
 	@echo "make fuzz      500 requests made from OpenAPI to each operation of the server"
+	@echo "make screenshots  the server's page at three widths, light and dark, in $(SCREENSHOTS)"
 	@echo "make reliability  kills, power cuts, full disks, damage and readers at full size (an hour)"
 	@echo "make clean     removes what the other targets made, $(VENV) included"
 
@@ -64,6 +67,11 @@ reliability: $(VENV)/.installed-dev
 # FUZZ_SEED=2 makes others.
 fuzz: $(VENV)/.installed-dev
 	FUZZ=500 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/serve/test_openapi.py $(PYTEST_ARGS)
+
+# Needs Chromium. For example: make screenshots SCREENSHOTS=/tmp/page
+screenshots: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/serve/test_browser.py -k every_width \
+	  --screenshots $(SCREENSHOTS) $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

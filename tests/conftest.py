@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""What tests of several rooms share, and the option of those that leave pictures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ for _name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
 # A busy machine is no failure: what is too slow is for measurements to tell, not for examples.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Told here, so that it is known whatever is run."""
+    told = "have the page's tests leave pictures of it here (make screenshots)"
+    parser.addoption("--screenshots", type=Path, metavar="DIR", help=told)
 
 
 @pytest.fixture(scope="session")

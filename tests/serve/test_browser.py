@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.serve.test_running import served
 from tests.serve.test_service import Gated
 
 from dpr.serve.engine import Engine
+from dpr.serve.service import Service
 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -44,9 +46,19 @@ def gated(odd: Engine) -> Gated:
 
 
 @pytest.fixture(scope="module")
-def home(gated: Gated, browser: Any) -> Iterator[str]:
-    with served(gated, waiting_items=1) as (port, _):
-        yield f"http://127.0.0.1:{port}"
+def serving(gated: Gated, browser: Any) -> Iterator[tuple[int, Service]]:
+    with served(gated, waiting_items=1) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def home(serving: tuple[int, Service]) -> str:
+    return f"http://127.0.0.1:{serving[0]}"
+
+
+@pytest.fixture(scope="module")
+def service(serving: tuple[int, Service]) -> Service:
+    return serving[1]
 
 
 @pytest.fixture
@@ -345,29 +357,69 @@ def test_signing_in_and_out(new_page: Callable[..., Any], odd: Engine) -> None:
         page.wait_for_selector("#key")
 
 
-def test_it_fits_every_width_and_axe_finds_nothing(new_page: Callable[..., Any], home: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+PAGES = {
+    "empty": "/",
+    "nothing": "/?q=the+king&where=year>3000",
+    "answer": "/?q=the+king",
+    "document": "/document?passage=emoji&end=9",
+    "signin": "/signin",
+}
+
+
+def look(page: Any, name: str, axe: Any, folder: Path | None) -> None:
+    """Nothing is wider than the page, axe finds nothing; and a picture, where they are wanted."""
+    width = page.viewport_size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(WIDER) == [], (name, width)
     options = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
-    paths = ("/", "/?q=the+king&where=year>3000", "/?q=the+king", "/document?passage=emoji:0&end=9")
-    paths += ("/signin",)
-    for scheme in ("light", "dark"):
-        for width in WIDTHS:
-            page = new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
-            for path in paths:
-                page.goto(home + path)
-                if "the+king" in path:
-                    page.evaluate(
-                        "document.querySelectorAll('details').forEach(o => o.open = true)"
-                    )
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-                assert page.evaluate(WIDER) == [], (path, width)
-                found = axe.run(page, options=options).response
-                assert found["testEngine"]["name"] == "axe-core"
-                violations = [
-                    (one["id"], [node["html"][:160] for node in one["nodes"][:3]])
-                    for one in found["violations"]
-                ]
-                assert not violations, (path, scheme, width, violations)
+    found = axe.run(page, options=options).response
+    assert found["testEngine"]["name"] == "axe-core"
+    violations = [
+        (one["id"], [node["html"][:160] for node in one["nodes"][:3]])
+        for one in found["violations"]
+    ]
+    assert not violations, (name, width, violations)
+    if folder is not None:
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_every_width_and_axe_finds_nothing(
+    new_page: Callable[..., Any],
+    home: str,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+    scheme: str,
+    width: int,
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+    folder: Path | None = pytestconfig.getoption("--screenshots")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    page = new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    for name, path in PAGES.items():
+        assert page.goto(home + path).ok
+        if "the+king" in path:
+            page.evaluate("document.querySelectorAll('details').forEach(o => o.open = true)")
+        look(page, f"{name}-{width}-{scheme}", axe, folder)
+    # As the server makes it, and as the script does.
+    states: tuple[tuple[int, Any, str, Any], ...] = (
+        (429, service.door, "items", 10**6),
+        (503, service, "stage", "starting"),
+    )
+    for status, where, what, value in states:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, what, value)
+            new = f"{status} {width} {scheme}"  # what was answered once is answered again
+            assert page.goto(f"{home}/?q={new}").status == status
+            look(page, f"{status}-{width}-{scheme}", axe, folder)
+            page.goto(home)
+            page.fill("#q", new)
+            page.keyboard.press("Enter")
+            page.wait_for_selector("text=/Ask again, in \\d+ s by itself/")
+            look(page, f"{status}-asked-{width}-{scheme}", axe, folder)
 
 
 def test_print_is_light_and_without_what_is_pressed(
