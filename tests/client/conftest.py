@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.serve.conftest import USUAL
+from tests.serve import test_running as running
 from tests.serve.conftest import changing as changing
 from tests.serve.conftest import engine as engine
 from tests.serve.conftest import made as made
-from tests.serve.test_service import until
 
 from dpr.client import AsyncClient, Client
-from dpr.serve import running
-from dpr.serve.app import create_app
 from dpr.serve.engine import Engine
 from dpr.serve.keys import Keys
 
@@ -29,18 +23,8 @@ Ask = Callable[..., Any]
 @contextmanager
 def served(engine: Engine, keys: Keys | None = None, **limits: Any) -> Iterator[str]:
     """The address of a service that is ready."""
-    app = create_app(engine, replace(USUAL, **limits), keys)
-    bound = running.listening("127.0.0.1", 0)
-    server = running.server(app)
-    thread = threading.Thread(target=server.run, args=([bound],))
-    thread.start()
-    until(lambda: server.started and app.state.service.stage == "ready")
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    finally:
-        server.handle_exit(signal.SIGTERM, None)
-        thread.join(20)
-        assert not thread.is_alive()
+    with running.served(engine, keys, **limits) as (port, _):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")
