@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import resource
 import socket
 import time
@@ -113,13 +114,17 @@ async def healths(port: int, until: asyncio.Event) -> list[float]:
     return times
 
 
-async def slow(port: int, name: str, connections: int) -> dict[str, Any]:
+async def held(port: int, kind: Kind, connections: int, most: float) -> tuple[Any, Any]:
+    """What ``hang`` says of so many connections, and what /health took beside them."""
     done = asyncio.Event()
     beside = asyncio.create_task(healths(port, done))
-    hanging = [hang(port, KINDS[name], 3 * LIMIT) for _ in range(connections)]
-    closed = np.array(await asyncio.gather(*hanging))
+    closed = await asyncio.gather(*(hang(port, kind, most) for _ in range(connections)))
     done.set()
-    times = np.array(await beside)
+    return np.array(closed), np.array(await beside)
+
+
+async def slow(port: int, name: str, connections: int) -> dict[str, Any]:
+    closed, times = await held(port, KINDS[name], connections, 3 * LIMIT)
     return {
         "kind": name,
         "connections": connections,
@@ -130,8 +135,8 @@ async def slow(port: int, name: str, connections: int) -> dict[str, Any]:
     }
 
 
-def endless(server: Server, size: int) -> dict[str, Any]:
-    """A chunked body of so many bytes, or as much of it as is taken."""
+def endless(server: Server, size: float, seconds: float = math.inf) -> dict[str, Any]:
+    """A chunked body of so many bytes, or as much of it as is taken in so many seconds."""
     before, sent = server.memory(), 0
     piece = b"100000\r\n" + bytes(0x100000) + b"\r\n"
     answer = b""
@@ -140,7 +145,7 @@ def endless(server: Server, size: int) -> dict[str, Any]:
         made.settimeout(20)
         try:
             made.sendall((POST + "transfer-encoding: chunked\r\n\r\n").encode())
-            while sent < size:
+            while sent < size and time.monotonic() < began + seconds:
                 made.sendall(piece)
                 sent += len(piece)
         except OSError:
