@@ -78,6 +78,8 @@ def assert_holds(folder: Path, documents: Documents) -> None:
                 if collection.live is None or collection.live[begin + row]:
                     passage = collection.passage(begin + row)
                     assert collection.row_of(passage.id) == begin + row
+                    rows = collection.document_rows(begin + row)
+                    assert collection.ids(rows) == [p.id for p in documents[passage.document]]
                     wanted = vector_of(passage)
                     got = segment.vectors[row].astype(np.float32)
                     if segment.scales is not None:

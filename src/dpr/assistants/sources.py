@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dpr.collection import Collection
 from dpr.errors import InputError
 from dpr.filters import Filters
 from dpr.pipeline import Pipeline
@@ -152,13 +151,16 @@ class Sources:
                 f"{passage_id!a}; ids are those that searching gives, and go when documents change"
             ) from None
         passage = collection.passage(row)
-        before = _neighbours(collection, passage, range(row - 1, -1, -1), around)
-        after = _neighbours(collection, passage, range(row + 1, collection.starts[-1]), around)
-        version = collection.version
+        # What was imported may be of no document.
+        rows = collection.document_rows(row) if passage.document else [row]
+        live = [one for one in rows if collection.live is None or collection.live[one]]
+        at, version = live.index(row), collection.version
+        before = collection.passages(live[max(0, at - around) : at])
+        after = collection.passages(live[at + 1 : at + 1 + around])
         return ReadGiven(
             self.name,
             version,
-            [self._passage(one, version) for one in reversed(before)],
+            [self._passage(one, version) for one in before],
             self._passage(passage, version),
             [self._passage(one, version) for one in after],
         )
@@ -186,18 +188,3 @@ class Sources:
             collection=self.name,
             version=version,
         )
-
-
-def _neighbours(collection: Collection, passage: Passage, rows: range, most: int) -> list[Passage]:
-    """The passages of the same document in these rows, up to the first of another."""
-    found: list[Passage] = []
-    for row in rows:
-        if len(found) == most:
-            break
-        if collection.live is not None and not collection.live[row]:
-            continue
-        one = collection.passage(row)
-        if one.document != passage.document or not passage.document:
-            break
-        found.append(one)
-    return found

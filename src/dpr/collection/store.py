@@ -234,6 +234,15 @@ class Collection:
                     return int(row)
         raise InputError(f"{self.path}: has no passage with the id {passage_id!a}")
 
+    def document_rows(self, row: int) -> range:
+        """The rows around this one that are of the same document, those removed among them; all of
+        its rows, unless its passages do not follow each other."""
+        part = bisect_right(self._starts, row) - 1
+        start, table = self._starts[part], self.segments[part].documents
+        at = int(table["first"].to_numpy().searchsorted(row - start, side="right")) - 1
+        first = int(table["first"][at].as_py()) + start
+        return range(first, first + int(table["rows"][at].as_py()))
+
     def documents(self) -> Iterator[StoredDocument]:
         """The documents that have passages here, in row order; one whose passages do not follow
         each other comes several times."""

@@ -6,7 +6,6 @@ is not kept anywhere, and is shown as a gap. Knows nothing of HTML.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 
 from dpr.collection import Collection
@@ -54,10 +53,11 @@ def around(collection: Collection, passage_id: str, most: int = AROUND) -> Aroun
     """
     row = collection.row_of(passage_id)
     passage = collection.passage(row)
-    first, end = _document_rows(collection, row)
+    document = collection.document_rows(row)
+    at = row - document.start
     rows = [
         one
-        for one in range(max(first, row - most), min(end, row + most + 1))
+        for one in document[max(0, at - most) : at + most + 1]
         if collection.live is None or collection.live[one]
     ]
     others = [one for one in collection.passages(rows) if _placed(one) and one.id != passage_id]
@@ -72,19 +72,9 @@ def around(collection: Collection, passage_id: str, most: int = AROUND) -> Aroun
         stretches,
         _joined(after, passage.end, None)[0],
         passage.start - reached if _placed(passage) else 0,
-        more_before=bool(others) and row - most > first,
-        more_after=bool(others) and row + most + 1 < end,
+        more_before=bool(others) and at > most,
+        more_after=bool(others) and at + most + 1 < len(document),
     )
-
-
-def _document_rows(collection: Collection, row: int) -> tuple[int, int]:
-    """The rows of a document whose passages follow each other, as almost all do."""
-    part = bisect_right(collection.starts, row) - 1
-    start, table = collection.starts[part], collection.segments[part].documents
-    firsts = table["first"].to_numpy()
-    at = int(firsts.searchsorted(row - start, side="right")) - 1
-    first = int(firsts[at]) + start
-    return first, first + int(table["rows"][at].as_py())
 
 
 def _placed(passage: Passage) -> bool:
