@@ -309,7 +309,7 @@ def test_ending_finishes_what_was_admitted(engine: Engine) -> None:
 def test_while_it_ends_others_are_told_so_and_then_find_nobody(engine: Engine) -> None:
     gated = Gated(engine)
     answers: list[httpx2.Response] = []
-    with served(gated, grace_seconds=0.6) as (port, service):
+    with served(gated, grace_seconds=2.0) as (port, service):
         url = f"http://127.0.0.1:{port}"
         gated.gate.clear()
         asking = threading.Thread(
