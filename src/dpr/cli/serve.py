@@ -116,14 +116,16 @@ def serve(
     with listening(host, port) as bound:
         app = opening.app() if workers == 1 else None
         log_lines()
-        address = bound.getsockname()
-        name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        terminal.line(f"http://{name}:{address[1]}: {collection}, version {version}")
+        terminal.line(f"{_url(*bound.getsockname()[:2])}: {collection}, version {version}")
         if app:
             run(app, bound)
         else:
             serve_all(opening, bound, workers)
     leave()
+
+
+def _url(address: str, port: int) -> str:
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def is_local(host: str) -> bool:
