@@ -39,6 +39,7 @@ from dpr.training.reader import read_gold
 Tests = dict[str, list[TestQuestion]]
 Rows = dict[str, dict[str, dict[str, float]]]
 NOT_FOUND = 10**9
+SHOWN = ("R@1", "R@5", "R@20", "MRR@10")  # BM25's lists end, so that it has no average rank
 
 
 def bm25(pool: Sequence[Key], tests: Tests) -> dict[str, np.ndarray]:
@@ -136,11 +137,11 @@ def show(rows: Rows) -> str:
     """The retrieval rows as a Markdown table."""
     names = list(next(iter(rows.values())))
     lines = [
-        "| R@1 / R@5 / R@20 / MRR@10 | " + " | ".join(names) + " |",
+        f"| {' / '.join(SHOWN)} | " + " | ".join(names) + " |",
         "|---" * (len(names) + 1) + "|",
     ]
     for system, sets in rows.items():
-        cells = [" ".join(f"{value:.3f}" for value in sets[name].values()) for name in names]
+        cells = [" ".join(f"{sets[name][one]:.3f}" for one in SHOWN) for name in names]
         lines.append(f"| {system} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

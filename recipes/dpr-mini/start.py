@@ -1,13 +1,14 @@
 """The start of dpr-mini: MiniLM's BERT, and one more layer that gives [CLS] the mean of all tokens.
 
-    python start.py --minilm DIR --to DIR
+    python start.py --minilm DIR --to DIR [--random]
 
 The only pretrained weights at hand were trained for mean pooling, while DPR reads [CLS]. A BERT
 layer can compute that mean: with query and key (nearly) zero its attention is uniform, with value
 and output an identity it adds the mean of all tokens to [CLS], scaled up so far that the residual
 is lost beside it; the feed-forward half adds nothing, and the last LayerNorm gives every vector
 the same length, so that the dot product is a scaled cosine. So [CLS] starts with the quality of
-mean pooling, within the architecture, and training goes on from there.
+mean pooling, within the architecture, and training goes on from there. --random keeps nothing of
+MiniLM but its sizes and its vocabulary: what its weights are worth is then told by training alike.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minilm", type=Path, required=True, help="folder with model.safetensors")
     parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--random", action="store_true", help="weights anew, sizes as they are")
     args = parser.parse_args()
     found = hashlib.sha256((args.minilm / "model.safetensors").read_bytes()).hexdigest()
     if found != SHA256:
@@ -62,6 +64,8 @@ def main() -> None:
 
     six = DPRQuestionEncoder.from_pretrained(args.minilm, dtype="float32")
     torch.manual_seed(SEED)
+    if args.random:
+        six = DPRQuestionEncoder(six.config)
     sizes = six.config.to_dict() | {"num_hidden_layers": 7, "attention_probs_dropout_prob": 0.0}
     config = DPRConfig(**sizes)
     seven = DPRQuestionEncoder(config)
@@ -74,6 +78,8 @@ def main() -> None:
     reader = DPRReader.from_pretrained(
         args.minilm, dtype="float32", attention_probs_dropout_prob=0.0
     )
+    if args.random:
+        reader = DPRReader(reader.config)
     reader.save_pretrained(args.to / "reader")
     DPRReaderTokenizer.from_pretrained(args.minilm).save_pretrained(args.to / "reader")
 

@@ -89,7 +89,7 @@ def test_the_scores_are_the_formulas(method: Any, weight: float) -> None:
 def test_half_of_reciprocal_rank_fusion_as_it_was_published() -> None:
     """Cormack et al. 2009: the sum of 1 / (60 + rank)."""
     candidates = gathered({1: 3.0, 2: 2.0, 3: 1.0}, {1: 0.0, 2: 5.0, 3: 4.0}, 3)
-    found = fuse(candidates, FusionSettings("rrf"))
+    found = fuse(candidates, FusionSettings("rrf", 0.5))
     assert [(one.row, 2 * one.score) for one in found] == [
         (2, pytest.approx(1 / 62 + 1 / 61)),
         (3, pytest.approx(1 / 63 + 1 / 62)),

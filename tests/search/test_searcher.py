@@ -84,7 +84,8 @@ def hybrid(library: Library, number: int, allowed: set[str], k: int) -> list[dic
     if not union:
         return []
     ours, theirs = standardised(dense), standardised(bm25)
-    fused = {name: 0.5 * ours[name] + 0.5 * theirs[name] for name in union}
+    share = SETTINGS.fusion.weight
+    fused = {name: share * ours[name] + (1 - share) * theirs[name] for name in union}
     return [
         {
             "id": name,

@@ -24,7 +24,8 @@ class FusionSettings:
             "weighted" adds them as they are (the paper's), "rrf" adds reciprocal ranks.
         weight: of dense search. For "weighted" 0 or more, times the dense score, while BM25's
             counts once: it depends on the size of the encoder's scores. For the others a share from
-            0 (BM25 alone decides) to 1 (dense search alone decides).
+            0 (BM25 alone decides) to 1 (dense search alone decides); with 0.5 "rrf" is reciprocal
+            rank fusion as it was published.
         rank_constant: what "rrf" adds to ranks; the larger, the less the first ranks stand out.
         depth: how long the list of either way of searching is.
 
@@ -35,7 +36,7 @@ class FusionSettings:
     """
 
     method: Method = "normalised"
-    weight: float = 0.5
+    weight: float = 0.55
     rank_constant: int = 60
     depth: int = 200
 
