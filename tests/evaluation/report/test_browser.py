@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ from dpr.evaluation.report import to_html
 from . import sample
 
 pytestmark = pytest.mark.slow
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (320, 768, 1440)
 AXE = [(scheme, width, width == 768) for scheme in ("light", "dark") for width in WIDTHS]
 # The width of the page, and what is wider than it and does not stand in a region that scrolls.
@@ -25,18 +22,6 @@ WIDER = """() => [
         .filter(one => !one.closest('.scroll, .unseen, .skip, svg'))
         .map(one => one.outerHTML.slice(0, 80)),
 ]"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module", params=["evaluation", "hostile"])
