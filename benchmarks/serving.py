@@ -98,9 +98,10 @@ def bodies(texts: Iterable[str], **more: Any) -> Iterator[bytes]:
 
 
 def pin(core: int) -> None:
-    """Keeps this process to a core, where the system has it."""
-    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
-        os.sched_setaffinity(0, {core})
+    """Keeps this process to a core, where the system has it, whatever its parent is kept to."""
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
 
 
 def free_port() -> int:
