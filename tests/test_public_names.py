@@ -68,6 +68,7 @@ NAMES = [
     "CollectionError",
     "CorruptionError",
     "DPRError",
+    "IdError",
     "InputError",
     "MismatchError",
     "MissingExtraError",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dpr.errors import CollectionError as CollectionError
     from dpr.errors import CorruptionError as CorruptionError
     from dpr.errors import DPRError as DPRError
+    from dpr.errors import IdError as IdError
     from dpr.errors import InputError as InputError
     from dpr.errors import MismatchError as MismatchError
     from dpr.errors import MissingExtraError as MissingExtraError
@@ -136,6 +137,7 @@ _WHERE = {
     "Filters": "filters",
     "FusionSettings": "fusion",
     "Hit": "records",
+    "IdError": "errors",
     "InputError": "errors",
     "MismatchError": "errors",
     "MissingExtraError": "errors",

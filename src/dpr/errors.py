@@ -2,6 +2,7 @@
 
     DPRError
     ├── InputError         a document, table or question that cannot be read as it should
+    │   └── IdError            an id that is taken, comes twice, or is nobody's
     ├── SettingsError      a setting outside what is allowed
     ├── CheckpointError    a model folder that cannot be loaded or saved
     ├── CollectionError    a collection that cannot be opened, built or written
@@ -32,6 +33,14 @@ class InputError(DPRError, ValueError):
         self.line = line
         where = "" if source is None else f"{source}: " if line is None else f"{source}:{line}: "
         super().__init__(where + message)
+
+
+class IdError(InputError):
+    """Ids that are taken, come twice, or are nobody's: ``ids``."""
+
+    def __init__(self, message: str, ids: Sequence[str] = (), *, source: str | None = None) -> None:
+        self.ids = tuple(ids)
+        super().__init__(message, source=source)
 
 
 class SettingsError(DPRError, ValueError):

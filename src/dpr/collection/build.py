@@ -43,7 +43,7 @@ from dpr.collection.passages import (
 )
 from dpr.collection.segment import SegmentReader
 from dpr.collection.workplace import Workplace, claim
-from dpr.errors import CollectionError, InputError, SettingsError
+from dpr.errors import CollectionError, IdError, InputError, SettingsError
 from dpr.records import Passage
 
 Progress = Callable[[int], None]
@@ -269,9 +269,10 @@ class SegmentBuilder:
             )
             if old == new.id:
                 where = f" (the later one is from {new.source})" if new.source else ""
-                raise InputError(
+                raise IdError(
                     f"two passages have the id {new.id!a}: rows {earlier} and {later}{where}; "
-                    f"give every passage an id of its own"
+                    f"give every passage an id of its own",
+                    [new.id],
                 )
 
     def _write(self, shard: list[Entry], digest: str, files: _Files) -> None:

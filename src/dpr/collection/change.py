@@ -43,7 +43,7 @@ from dpr.collection.segment import SegmentReader
 from dpr.collection.store import Collection
 from dpr.collection.vectors import VectorType
 from dpr.collection.workplace import Workplace
-from dpr.errors import CollectionError, InputError, MismatchError
+from dpr.errors import CollectionError, IdError, InputError, MismatchError
 
 Chosen = Callable[[pa.Table], npt.NDArray[np.bool_]]
 """Says for each document of a table (see ``documents``) whether it is meant."""
@@ -347,10 +347,11 @@ def _refuse_same_ids(collection: Collection, kept: Sequence[Segment], new: Segme
             number, first = new.block_of(int(new.ids[1][place]))
             inside = int(new.ids[1][place]) - first
             if new.batch(number).column(0)[inside].as_py() == old.id:
-                raise InputError(
+                raise IdError(
                     f"a passage of what is added has the id {old.id!a}, as has a passage of the "
                     f"document {document_of(old)!a} ({old.source or 'no source'}); rename one of "
-                    "the documents, or remove the other first"
+                    "the documents, or remove the other first",
+                    [old.id],
                 )
 
 

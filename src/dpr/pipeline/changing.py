@@ -33,7 +33,7 @@ from dpr.collection.copying import Reusing
 from dpr.collection.passages import document_of
 from dpr.corpus import DuplicateSettings, SourceSettings, SplitSettings
 from dpr.encoding import ContextEncoder
-from dpr.errors import CollectionError, DPRError, InputError, SettingsError
+from dpr.errors import CollectionError, DPRError, IdError, InputError, SettingsError
 from dpr.filters import Filters
 from dpr.pipeline.building import Encoding, Indexed, Telling, check_lasting, index, is_collection
 from dpr.pipeline.models import Model, made_with, model_names
@@ -77,7 +77,8 @@ def add(
         encoder: the collection's, where it is loaded already.
 
     Raises:
-        InputError: also where a document has the id of another source's, unless ``replace``.
+        InputError: see ``build``; ``IdError`` where a document has the id of another source's,
+            unless ``replace``.
         MismatchError, CollectionError, SettingsError, CheckpointError: see ``dpr.errors``.
     """
     return _Update(source, to, split, reading, replace).run(
@@ -125,7 +126,8 @@ def remove(
     """Removes documents: those with these ids, and those that satisfy all the filters.
 
     Raises:
-        InputError: there is no such document, or none would be left; nothing is removed then.
+        InputError: there is no such document (``IdError``), or none would be left; nothing is
+            removed then.
         SettingsError: neither ids nor filters, or a filter on sections.
         CollectionError: another change came between.
     """
@@ -164,9 +166,10 @@ def _chosen(
         version = collection.version
     if missing := sorted(wanted - set(found)):
         shown = ", ".join(map(ascii, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        raise InputError(
+        raise IdError(
             f"{folder}: has no document {shown}; nothing was removed. `dpr info DIR --documents` "
-            "lists them"
+            "lists them",
+            missing,
         )
     return version, list(found.values())
 
@@ -312,10 +315,11 @@ class _Update:
         for entry in entries:
             document = entry.passage.document or entry.passage.id
             if not self.replace and document in self.others:
-                raise InputError(
+                raise IdError(
                     f"the collection has a document {document!a} already, from "
                     f"{self.others[document] or 'elsewhere'}; to put this one in its place, say so "
                     "(--replace, or replace=True), or remove the other first",
+                    [document],
                     source=entry.passage.source,
                 )
             if document in self.known or document in self.others:

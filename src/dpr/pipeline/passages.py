@@ -25,7 +25,7 @@ from dpr.corpus import (
     split_document,
 )
 from dpr.corpus.duplicates import Duplicates, drop_duplicates
-from dpr.errors import InputError
+from dpr.errors import IdError, InputError
 from dpr.records import Document, Passage
 
 Source = str | os.PathLike[str] | Iterable[Document | Mapping[str, Any]]
@@ -189,9 +189,10 @@ def _entries(
         passages = list(split_document(document, cut))
         taken = ids.collision(document.id, len(passages))
         if taken is not None:
-            error = InputError(
+            error = IdError(
                 f"the passage id {taken!r} is given twice, since documents are cut into id#0, "
                 "id#1 and so on; rename one of the documents",
+                [taken],
                 source=document.source,
             )
             if settings.on_error == "raise":
