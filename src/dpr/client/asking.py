@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
@@ -15,13 +16,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from urllib.parse import urlsplit
 
 from dpr import __version__
 from dpr.client import calls
 from dpr.client.calls import Call, InputType, Narrowed
 from dpr.client.results import Answered, Change, Found
 from dpr.client.retrying import Course, RetrySettings
-from dpr.errors import MissingExtraError, ServiceError
+from dpr.errors import MissingExtraError, ServiceError, SettingsError
 from dpr.records import Document
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Client:
 
     Raises:
         MissingExtraError: httpx2 is not installed.
+        SettingsError: no URL of HTTP, or a key that no header can hold.
     """
 
     def __init__(
@@ -55,8 +58,9 @@ class Client:
         retries: RetrySettings | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._http = _httpx2().Client(base_url=url, headers=_headers(key), transport=transport)
-        self._url, self._retries = url, retries or RetrySettings()
+        made, self._url = _httpx2().Client, _shown(url)
+        self._http = made(base_url=url, headers=_headers(key), transport=transport)
+        self._retries = retries or RetrySettings()
 
     def __enter__(self) -> Client:
         return self
@@ -150,8 +154,9 @@ class AsyncClient:
         retries: RetrySettings | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = _httpx2().AsyncClient(base_url=url, headers=_headers(key), transport=transport)
-        self._url, self._retries = url, retries or RetrySettings()
+        made, self._url = _httpx2().AsyncClient, _shown(url)
+        self._http = made(base_url=url, headers=_headers(key), transport=transport)
+        self._retries = retries or RetrySettings()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -226,7 +231,33 @@ def _httpx2() -> ModuleType:
     return httpx2
 
 
+def _shown(url: str) -> str:
+    """The URL without a password, to be shown in errors.
+
+    Raises:
+        SettingsError: it is none of HTTP.
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or "@" in parts.path + parts.query + parts.fragment:
+        # It may hold a password, wherever that went.
+        raise SettingsError(
+            "url is no address of HTTP, with a host behind http:// or https:// and characters of "
+            "a password escaped; give one such as http://127.0.0.1:8000"
+        )
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _headers(key: str | None) -> dict[str, str]:
+    if key is not None and not re.fullmatch("[!-~]+", key):
+        # httpx2 would fail at the first call, with an error that shows the key.
+        raise SettingsError(
+            f"the key has {len(key)} characters, and not all are printable ASCII without spaces; "
+            "give it as the service knows it (of a file, without its line's end: .strip())"
+        )
     headers = {"user-agent": f"dense-passage-retrieval/{__version__}"}
     return headers | ({"authorization": f"Bearer {key}"} if key else {})
 
