@@ -148,7 +148,7 @@ def test_errors_tell_what_the_service_told(url: str, ask: Ask) -> None:
     error = caught.value
     assert (error.status, error.code, error.retry_after) == (422, "schema", None)
     assert [one["place"] for one in error.places] == ["body.where", "body.k"]
-    assert "body.k: Input should be greater than or equal to 1" in str(error)
+    assert "body.k: has to be at least 1" in str(error)
     assert f"(request {error.request_id})" in str(error)
     with pytest.raises(ServiceError, match=r"body\.inputs") as caught:  # by another API's shape
         ask(url, "embed", [""])
@@ -311,6 +311,39 @@ def test_who_is_not_there_is_named(ask: Ask) -> None:
     with pytest.raises(ServiceError, match=r"connect to http://127\.0\.0\.1:9: ") as caught:
         ask("http://127.0.0.1:9", "info", options={"retries": ONCE})
     assert (caught.value.status, caught.value.code) == (0, "unreachable")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8000",
+        "localhost",
+        "ftp://host",
+        "http://",
+        "http://a:b",
+        "http://a:0",
+        "",
+        "http://me:se/cret@a",
+    ],
+)
+def test_what_is_no_url_is_refused_at_once(kind: Any, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"give one such as http://127\.0\.0\.1:8000"):
+        kind(url)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("key", ["secret\n", "sec ret", "s\u00e9cret", ""])
+def test_a_key_that_no_header_holds_is_refused_and_not_shown(kind: Any, key: str) -> None:
+    with pytest.raises(SettingsError, match=f"the key has {len(key)} characters") as told:
+        kind("http://127.0.0.1:8000", key=key)
+    assert not key or key.strip() not in str(told.value)
+
+
+def test_errors_show_no_password_of_the_url(ask: Ask) -> None:
+    with pytest.raises(ServiceError, match=r"cannot connect to http://127\.0\.0\.1:9: ") as told:
+        ask("http://me:secret@127.0.0.1:9", "info", options={"retries": ONCE})
+    assert "secret" not in str(told.value)
 
 
 def test_the_deadline_holds_for_an_answer_that_drips(ask: Ask) -> None:

@@ -24,6 +24,7 @@ from dpr.errors import (
     InputError,
     MismatchError,
 )
+from dpr.pipeline import remove
 from dpr.pipeline.models import model_names
 from dpr.serve.keys import Keys
 
@@ -65,6 +66,7 @@ def test_what_was_added_is_found_replaced_and_removed(client: TestClient) -> Non
     assert client.get("/info").json()["index_version"] == gone.json()["version"]
     again = client.delete("/v1/documents/tales/snow%20white")
     assert (again.status_code, again.json()["code"]) == (404, "no_document")
+    assert "'tales/snow white'" in again.json()["detail"]
 
 
 def test_what_is_refused_changes_nothing_and_tells_no_path(
@@ -95,7 +97,17 @@ def test_what_is_refused_changes_nothing_and_tells_no_path(
 def test_an_id_that_a_passage_of_another_document_gets_is_told_of(client: TestClient) -> None:
     given = add(client, {"id": "a", "text": "Snow is white. " * 9}, {"id": "a#1", "text": "Ice."})
     assert (given.status_code, given.json()["code"]) == (409, "document_taken")
-    assert "cut into passages with an id that is taken" in given.json()["detail"]
+    assert "'a#1'" in given.json()["detail"]
+
+
+def test_the_last_document_stays(client: TestClient, changing: Path) -> None:
+    assert add(client, {"id": "last", "text": "Snow."}).status_code == 200
+    with Collection.open(str(changing)) as collection:
+        others = {one.id for one in collection.documents()} - {"last"}
+    remove(changing, others)
+    given = client.delete("/v1/documents/last")
+    assert (given.status_code, given.json()["code"]) == (409, "last_document")
+    assert found(client, "snow") == ["last"]
 
 
 def test_whatever_the_schema_lets_in_can_be_kept(client: TestClient) -> None:

@@ -18,6 +18,7 @@ from dpr.pipeline import Pipeline, add, remove
 from dpr.records import Document
 from dpr.serve.app import create_app
 from dpr.serve.following import Follower
+from dpr.serve.service import NOBODY
 
 QUESTION = "who lives in castle 3"
 
@@ -145,11 +146,12 @@ def test_who_begins_late_asks_what_others_were_told_is_asked(
     gated = Gated(open_engine(changing, tiny_model))
     gated.gate.clear()
     app = create_app(gated, replace(USUAL, reload_seconds=60.0))
-    nobody, versions = 1 << 62, [1 << 62, 2]
+    versions = [NOBODY, NOBODY]  # of others that are ready it would leave the socket to them
     app.state.service.share(versions, 0)
     with TestClient(app, base_url="http://127.0.0.1") as client:
         assert client.get("/ready").status_code == 503
-        assert versions == [nobody, 2]
+        assert versions == [NOBODY, NOBODY]
+        versions[1] = 2
         add([new(1)], changing, model=str(tiny_model))
         gated.gate.set()
         until(lambda: client.get("/ready").status_code == 200)

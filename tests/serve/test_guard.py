@@ -18,6 +18,7 @@ from dpr.serve.engine import Engine
 from dpr.serve.gate import OPEN
 from dpr.serve.holding import Held
 from dpr.serve.keys import Keys
+from dpr.serve.page import STATIC
 from dpr.serve.problems import Refused
 from dpr.serve.service import Service
 
@@ -103,6 +104,35 @@ def test_documents_are_changed_with_a_key_for_that_alone(locked: TestClient) -> 
 def test_without_keys_everybody_asks_and_nobody_changes(client: TestClient) -> None:
     assert client.get("/info").status_code == 200
     assert client.post("/v1/documents", json={}).status_code == 403
+
+
+def test_everybody_asks_and_a_key_changes_where_that_is_said(serve: Any, engine: Engine) -> None:
+    client = serve(engine, Keys((), Keys.of([], [CHANGE]).change, anybody=True))
+    assert client.post("/v1/search", json={"question": "who"}).status_code == 200
+    assert client.get("/info", headers=bearer("of-another-server")).status_code == 200
+    assert "sign" not in client.get("/").text.lower().replace("design", "")
+    for method, path in (("POST", "/v1/documents"), ("DELETE", "/v1/documents/a/b")):
+        assert client.request(method, path).status_code == 403
+        assert client.request(method, path, headers=bearer(ASK)).status_code == 403
+        given = client.request(method, path, headers=bearer(CHANGE))
+        assert given.status_code in (404, 422)
+    schema = client.get("/openapi.json").json()
+    assert "security" not in schema
+    guarded = {
+        path
+        for path, methods in schema["paths"].items()
+        if any(one.get("security") for one in methods.values())
+    }
+    assert guarded == {"/v1/documents", "/v1/documents/{document}"}
+
+
+def test_head_is_answered_as_get_without_its_body(client: TestClient) -> None:
+    for path in ("/", "/info", "/live", next(iter(STATIC))):
+        given, whole = client.head(path), client.get(path)
+        assert given.status_code == 200, path
+        assert given.headers["content-type"] == whole.headers["content-type"]
+    assert client.head("/v1/search").status_code == 405
+    assert client.head("/nowhere").status_code == 404
 
 
 def test_signing_in_gives_a_cookie_that_scripts_and_other_sites_cannot_use(

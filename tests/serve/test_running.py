@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import threading
@@ -245,6 +246,23 @@ def test_more_connections_than_are_allowed_are_closed(engine: Engine) -> None:
         inside[0].close()
         time.sleep(0.1)
         assert httpx2.get(f"http://127.0.0.1:{port}/live").status_code == 200
+
+
+def test_head_has_no_body_and_the_next_request_is_answered(port: int) -> None:
+    with connected(port) as made:
+        for path in (b"/info", b"/v1/search", b"/nowhere", b"/live"):
+            made.sendall(b"HEAD %b HTTP/1.1\r\nhost: a\r\n\r\n" % path)
+            given = b""
+            while not given.endswith(b"\r\n\r\n"):
+                given += made.recv(65536)
+            assert given.count(b"HTTP/1.1") == 1
+            assert re.search(rb"content-length: [1-9]", given)
+        made.sendall(b"GET /live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        given = b""
+        while more := made.recv(65536):
+            given += more
+        assert given.startswith(b"HTTP/1.1 200")
+        assert given.endswith(b'{"status":"alive"}')
 
 
 def test_requests_one_after_the_other_on_one_connection(port: int) -> None:

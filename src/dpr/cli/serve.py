@@ -7,6 +7,7 @@ Knows nothing of how requests are answered.
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,11 @@ Workers = Annotated[
 ]
 WithoutKeys = Annotated[
     bool,
-    typer.Option("--without-keys", help="Let everybody who reaches --host ask, without any key."),
+    typer.Option(
+        "--without-keys",
+        help="Let everybody who reaches --host ask, without any key; documents are changed with "
+        "those of --change-keys, or not at all.",
+    ),
 ]
 Tracing = Annotated[
     bool,
@@ -101,13 +106,13 @@ def serve(
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve", "serving over HTTP") from error
 
-    known = Keys.read(keys, change_keys)
+    known = replace(Keys.read(keys, change_keys), anybody=without_keys)
     local = is_local(host)
     if not (local or known or without_keys):
         raise _too_open(host)
     if traces:
         _check_traces()
-    only = local and not known
+    only = local and not known.asked
     opening = Opening(
         str(collection), limits, known, model, reader, not search_only, only, host, traces
     )

@@ -19,11 +19,12 @@ from starlette.exceptions import HTTPException
 from dpr import __version__
 from dpr.serve.changing import Changer
 from dpr.serve.description import described
+from dpr.serve.direct import Direct
 from dpr.serve.engine import Engine
 from dpr.serve.gate import Gate
 from dpr.serve.guard import Guard
 from dpr.serve.keys import Keys
-from dpr.serve.problems import Place, Refused
+from dpr.serve.problems import Refused
 from dpr.serve.routes import (
     asking,
     documents,
@@ -37,14 +38,14 @@ from dpr.serve.routes import (
 from dpr.serve.service import Service
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import Watch
+from dpr.serve.wrong import places
 
 if TYPE_CHECKING:  # which needs an extra of its own
     from dpr.serve.tracing import Traces
 
 logger = logging.getLogger(__name__)
 
-_SHOWN_ERRORS = 20
-_LONGEST_PLACE = 200
+_LOOK_SECONDS = 0.1  # between two looks at whether it was told to end
 
 
 def create_app(
@@ -79,14 +80,17 @@ def create_app(
     )
     keys = keys or Keys()
     app.state.service, app.state.gate = service, Gate(service, keys, local_only, host)
-    for module in (asking, openai, rerankers, state):
+    asked = asking.routes(service)
+    app.include_router(asked)
+    for module in (openai, rerankers, state):
         app.include_router(module.routes(service))
     app.include_router(documents.routes(Changer(service)))
     app.include_router(signin.routes(keys))
-    app.include_router(page.routes(service, keys=bool(keys)))
+    app.include_router(page.routes(service, keys=keys.asked))
     app.include_router(reference.routes(lambda: app.openapi()))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
+    app.add_middleware(Direct, service=service, routes=asked.routes)
     app.add_middleware(Guard, gate=app.state.gate)
     if traces is not None:
         from dpr.serve.tracing import Traced
@@ -94,7 +98,7 @@ def create_app(
         app.add_middleware(Traced, traces=traces)
     dim = engine.pipeline.encoder.dim
     app.openapi = partial(  # type: ignore[method-assign]
-        described, app, engine.model_id, dim, guarded=bool(keys)
+        described, app, engine.model_id, dim, keys
     )
     return app
 
@@ -104,6 +108,11 @@ def _lifespan(service: Service, traces: Traces | None) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(service.start())
         starting.add_done_callback(partial(_started, service))
+        # Alone it says that it begins; beside others that are ready it takes no connection that
+        # one of those could answer.
+        beside = not service.alone
+        while beside and service.stage == "starting" and not starting.done():
+            await asyncio.wait([starting], timeout=_LOOK_SECONDS)
         yield
         if not starting.done():
             starting.cancel()
@@ -133,15 +142,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
         at = next(one["loc"][-1] for one in found if one["type"] == "json_invalid")
         detail = f"The body is not JSON: see character {at}."
         raise Refused(400, "not_json", detail)
-    places = [
-        Place(
-            place=".".join(map(str, one["loc"]))[:_LONGEST_PLACE],
-            message=one["msg"][:_LONGEST_PLACE],
-        ).model_dump()
-        for one in found[:_SHOWN_ERRORS]
-    ]
-    detail = "The request is not as the schema says."
-    raise Refused(422, "schema", detail, errors=places)
+    wrong = [one.model_dump() for one in places(found, error.body)]
+    raise Refused(422, "schema", "The request is not as the schema says.", errors=wrong)
 
 
 async def _plain(request: Request, error: Exception) -> Response:
@@ -154,7 +156,9 @@ async def _plain(request: Request, error: Exception) -> Response:
     }
     status, headers = error.status_code, dict(error.headers or {})
     if status == 405 and (methods := request.app.openapi()["paths"].get(request.url.path)):
-        headers["Allow"] = ", ".join(methods).upper()  # of all routes of the path, not of the first
+        # Of all routes of the path, not of the first; and HEAD, which is answered as GET.
+        allowed = [*methods, *(["head"] if "get" in methods else [])]
+        headers["Allow"] = ", ".join(allowed).upper()
     raise Refused(
         status,
         codes.get(status, "request"),

@@ -16,6 +16,15 @@ LONGEST_NAME = 256
 LONGEST_VALUE = 512
 LONGEST_FILTERS = 8192
 
+# White space as Python knows it: \s is another set in each language that reads a schema.
+SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+# How texts are spelled; ``wrong`` says each in words.
+SAYS = f"[^{SPACE}]"
+NO_NUL = r"^[^\x00]*$"
+SAYS_NAME = rf"^[^\x00]*[^\x00{SPACE}][^\x00]*$"
+# No white space around it; and neither . nor .., which URLs cannot name.
+ID = r"^([^\s.]|[^\s.]\S|\.[^\s.]|\S.+\S)$"
+
 
 class Body(BaseModel):
     """A request's body: it has few fields, whatever they are called."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dpr.encoding import ContextEncoder, Vectors
-from dpr.errors import CollectionError, DPRError, InputError
+from dpr.errors import CollectionError, DPRError, IdError, InputError
 from dpr.pipeline import add, remove
 from dpr.records import Document, Passage
 from dpr.serve.beside import beside
@@ -68,12 +68,7 @@ class Changer:
             )
             return Change(done.manifest.version, done.added, done.removed)
 
-        taken = (
-            "A document has an id that comes twice here or belongs to another source of the "
-            "collection (give it one of its own, or send replace), or is cut into passages with "
-            "an id that is taken, as a#1 is where a document a has two (give it one of its own)."
-        )
-        return await self._made(adding, Refused(409, "document_taken", taken))
+        return await self._made(adding, _taken)
 
     async def remove(self, document: str) -> Change:
         """Removes a document.
@@ -86,10 +81,11 @@ class Changer:
             done = remove(self._folder, [document])
             return Change(done.manifest.version, done.added, done.removed)
 
-        gone = "There is no document with this id, or it is the last one, which has to stay."
-        return await self._made(removing, Refused(404, "no_document", gone))
+        return await self._made(removing, _not_there)
 
-    async def _made(self, change: Callable[[], Change], otherwise: Refused) -> Change:
+    async def _made(
+        self, change: Callable[[], Change], refusal: Callable[[InputError], Refused]
+    ) -> Change:
         if self._lock.locked():
             raise _busy()
         async with self._lock:
@@ -97,7 +93,7 @@ class Changer:
                 done = await beside(change)
             except InputError as error:
                 logger.warning("a change was refused: %s", error)  # it may hold paths
-                raise otherwise from error
+                raise refusal(error) from error
             except (DPRError, OSError) as error:
                 raise _failed(error) from error
             began = time.monotonic()
@@ -148,6 +144,29 @@ class Sharing:
         if progress is not None:
             progress(len(passages))
         return np.concatenate([one.vectors for one in made])
+
+
+def _taken(error: InputError) -> Refused:
+    """What is said where documents cannot come in."""
+    which = f"The id {_named(error)}" if isinstance(error, IdError) else "An id"
+    detail = (
+        f"{which} is taken: it comes twice here, belongs to a document of another source (which "
+        "this one replaces if you send replace), or is that of a passage, as documents are cut "
+        "into id#0, id#1 and so on. Give the document another id."
+    )
+    return Refused(409, "document_taken", detail)
+
+
+def _not_there(error: InputError) -> Refused:
+    """What is said where a document cannot go."""
+    if isinstance(error, IdError):
+        return Refused(404, "no_document", f"There is no document with the id {_named(error)}.")
+    detail = "This is the last document, and a collection needs one: add another first."
+    return Refused(409, "last_document", detail)
+
+
+def _named(error: IdError) -> str:
+    return ", ".join(map(ascii, error.ids))
 
 
 def _failed(error: DPRError | OSError) -> Refused:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dpr.serve.bounds import LONGEST_NAME, LONGEST_VALUE
+from dpr.serve.bounds import LONGEST_NAME, LONGEST_VALUE, SAYS, SPACE
 
-# White space as Python knows it: \s is another set in each language that reads a schema.
-SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"], "maxLength": LONGEST_VALUE}
 _LIST: dict[str, Any] = {"type": "array", "items": _SCALAR, "minItems": 1, "maxItems": 100}
 _ONE_OR_MORE: dict[str, Any] = {"anyOf": [_SCALAR, _LIST]}
@@ -28,7 +26,7 @@ WHERE: dict[str, Any] = {
     "propertyNames": {
         "minLength": 1,
         "maxLength": LONGEST_NAME,
-        "pattern": f"[^{SPACE}]",
+        "pattern": SAYS,
         "not": {"enum": ["id", "text"]},
     },
     "additionalProperties": {"anyOf": [_SCALAR, _LIST, _OPERATORS]},

@@ -14,7 +14,8 @@ from fastapi.openapi.utils import get_openapi
 
 from dpr.serve.conditions import CONDITIONS, SPELLED, WHERE
 from dpr.serve.examples import EXAMPLES
-from dpr.serve.gate import COOKIE, OPEN
+from dpr.serve.gate import CHANGES, COOKIE, OPEN
+from dpr.serve.keys import Keys
 from dpr.serve.page import ASKED, READ
 from dpr.serve.problems import SHAPES, Style, media_type, style
 
@@ -27,7 +28,7 @@ MEANINGS: Mapping[int, str] = {
     404: "There is no such thing.",
     405: "This path does not take this method.",
     408: "The body did not arrive in time.",
-    409: "The id is taken, or another change is being made.",
+    409: "The id is taken or the last one, or another change is being made.",
     413: "The body, the work in it or the answer is more than is ever allowed.",
     415: "The body is not said to be JSON: content-type has to be application/json.",
     422: "The request can be read, but is not as the schema says.",
@@ -98,12 +99,12 @@ other methods, with `Allow`, and paths that are not here 404; what is no HTTP is
 plain text, and the connection closed."""
 
 
-def described(app: FastAPI, model: str, dim: int, *, guarded: bool) -> Schema:
+def described(app: FastAPI, model: str, dim: int, keys: Keys) -> Schema:
     """OpenAPI 3.1, made once.
 
     Args:
         model, dim: what is served, and how many numbers its vectors have.
-        guarded: keys are asked for.
+        keys: that are asked for.
     """
     if app.openapi_schema is None:
         schema = get_openapi(
@@ -114,11 +115,11 @@ def described(app: FastAPI, model: str, dim: int, *, guarded: bool) -> Schema:
         parts["headers"] = HEADERS
         used = {_name("problem", status): _refusal(status, "problem") for status in (404, 405)}
         for method, path, operation in operations(schema):
-            used |= _complete(method, path, operation, guarded=guarded)
+            used |= _complete(method, path, operation, guarded=keys.asked)
         parts["responses"] = dict(sorted(used.items()))
         _name_model(schema, model, dim)
-        if guarded:
-            _add_keys(schema)
+        if keys:
+            _add_keys(schema, keys)
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -229,14 +230,14 @@ def _add_form(method: str, operation: Schema) -> None:
         }
 
 
-def _add_keys(schema: Schema) -> None:
-    schema["components"]["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer"},
-        "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
-    }
-    schema["security"] = [{"key": []}, {"session": []}]
+def _add_keys(schema: Schema, keys: Keys) -> None:
+    schemes: Schema = {"key": {"type": "http", "scheme": "bearer"}}
+    if keys.asked:
+        schemes["session"] = {"type": "apiKey", "in": "cookie", "name": COOKIE}
+        schema["security"] = [{"key": []}, {"session": []}]
+    schema["components"]["securitySchemes"] = schemes
     for _, path, operation in operations(schema):
-        if path in OPEN:
-            operation["security"] = []
-        elif path.startswith("/v1/documents"):  # never by a cookie
+        if path.startswith(CHANGES):  # never by a cookie
             operation["security"] = [{"key": []}]
+        elif path in OPEN and keys.asked:
+            operation["security"] = []

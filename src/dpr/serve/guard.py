@@ -116,7 +116,7 @@ class Guard:
             body = b""
             if scope["method"] not in READING:
                 body = await held.read(receive, headers, arrival.deadline)
-            await self._app(scope, whole(body, receive), answer)
+            await self._answered(scope, whole(body, receive), answer)
             if answer.refused is not None:
                 raise answer.refused
         except Refused as refused:
@@ -129,6 +129,17 @@ class Guard:
                 raise  # the answer has begun; what is missing of it shows
             detail = "The server failed; its log has the request's id."
             await respond(Refused(500, "fault", detail), scope, answer.send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Has the application answer; HEAD as GET, whose body the server leaves out."""
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send)
+        finally:
+            scope["route"] = asked.get("route")
 
     async def _cut_off(self, scope: Scope, answer: Answering) -> None:
         """The client left, or the server ends and has waited as long as it does."""

@@ -31,12 +31,21 @@ class Keys:
     """Digests of keys by role; false where there are none. Who may change may also ask.
 
     Attributes:
+        anybody: may ask, where the keys are for changes alone.
         secret: signs sessions; those of another server are not known.
     """
 
     ask: tuple[bytes, ...] = ()
     change: tuple[bytes, ...] = ()
+    anybody: bool = False
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.anybody and self.ask:
+            raise SettingsError(
+                "there are keys for asking (--keys FILE, or DPR_SERVE_KEYS), and --without-keys "
+                "lets everybody ask; leave one of the two out"
+            )
 
     @classmethod
     def of(cls, ask: Iterable[str] = (), change: Iterable[str] = ()) -> Keys:
@@ -72,6 +81,11 @@ class Keys:
 
     def __bool__(self) -> bool:
         return bool(self.ask or self.change)
+
+    @property
+    def asked(self) -> bool:
+        """Whether who asks has to show one."""
+        return bool(self) and not self.anybody
 
     def role(self, key: str) -> Role | None:
         """What a key allows. Takes the same time whichever it is, or if it is none."""

@@ -19,7 +19,7 @@ from pydantic import (
 
 from dpr.errors import SettingsError
 from dpr.filters import Filters, parse_filters
-from dpr.serve.bounds import Body, small
+from dpr.serve.bounds import SAYS, Body, small
 from dpr.serve.work import How
 
 MOST_QUESTIONS = 64
@@ -29,7 +29,7 @@ LONGEST_QUESTION = 8192
 MOST_INPUTS = 1024  # as many as may wait, by default; LangChain sends up to 1,000 at once
 
 Input = Annotated[str, StringConstraints(min_length=1)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_QUESTION, pattern=r"\S")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_QUESTION, pattern=SAYS)]
 Scalar = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Values = Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=100)]
 Conditions = dict[

@@ -38,6 +38,8 @@ _STOPPING_SECONDS = 0.5  # for what was given up to end
 _LOOKING = 4  # documents that are put together at once
 _FAILURES = 3  # rounds in a row, after which the service says for some seconds that it is not ready
 _FAILURE_SECONDS = 5.0
+NOBODY = 1 << 62
+"""The version of a process that is not ready."""
 MOST_TOGETHER = 2000
 """Hits that a request may have, all questions together."""
 
@@ -93,12 +95,18 @@ class Service:
         self._versions, self._place = versions, place
 
     @property
+    def alone(self) -> bool:
+        """Whether no other process of the server is ready."""
+        return all(one == NOBODY for n, one in enumerate(self._versions) if n != self._place)
+
+    @property
     def oldest(self) -> int:
         """The oldest version that is asked, here or by another process of the server."""
         return min(*self._versions, self.engine.version)
 
     async def start(self) -> None:
         """Warms all that a first request would wait for; ready when it returns."""
+        began = time.monotonic()
         self._batcher.start()
         tasks: list[Task] = [
             Find(text, How(mode=mode), self.answers)
@@ -115,6 +123,8 @@ class Service:
         self.door.pace = 0.0  # that of the first rounds is nobody's
         if self.stage == "starting":
             self.stage = "ready"
+            took = time.monotonic() - began
+            logger.info("ready after %.1f s; version %d is asked", took, self.engine.version)
         self._following = asyncio.create_task(self.follower.follow())
 
     def drain(self) -> None:
@@ -127,6 +137,7 @@ class Service:
         if self._following is not None:
             self._following.cancel()
         await self._batcher.stop(_STOPPING_SECONDS)
+        logger.info("ended")
 
     @property
     def answers(self) -> bool:

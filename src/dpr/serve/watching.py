@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -53,6 +54,9 @@ class Watch:
             **made,
         )
         self._refusals = Counter("dpr_refusals", "Requests refused, by reason.", ("code",), **made)
+        # By their labels: to find them costs more than to count.
+        self._answered: dict[tuple[str, str, int], Histogram] = {}
+        self._refused: dict[str, Counter] = {}
         self._waits = Histogram(
             "dpr_queue_wait_seconds", "Time of a task in the queue.", buckets=_SECONDS, **made
         )
@@ -94,11 +98,16 @@ class Watch:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
+        labels = method, route, status
+        if (made := self._answered.get(labels)) is None:
+            made = self._answered[labels] = self._requests.labels(method, route, str(status))
+        made.observe(seconds)
 
     def refused(self, code: str) -> None:
         """A request was refused."""
-        self._refusals.labels(code).inc()
+        if (made := self._refused.get(code)) is None:
+            made = self._refused[code] = self._refusals.labels(code)
+        made.inc()
 
     def round(self, done: Round) -> None:
         """A round was worked on."""
@@ -125,14 +134,74 @@ class Watch:
         self._reloads.inc()
 
 
+class Lines(logging.Handler):
+    """Writes lines together: a write of its own for each lets go of the interpreter, and waits for
+    it again behind the models. What is more than information is written at once.
+
+    Where nobody takes them lines are dropped: the service goes on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Notes a line."""
+        try:
+            self._lines.append(self.format(record) + "\n")
+        except Exception:
+            self.handleError(record)
+        if record.levelno > logging.INFO:
+            self.write_out()
+
+    def write_out(self) -> None:
+        """Writes what was noted."""
+        with self.lock or nullcontext():
+            lines, self._lines = self._lines, []
+            stream = sys.stderr
+            with suppress(OSError, ValueError):
+                for some in _together(lines) if stream is not None else ():
+                    stream.write(some)
+                    stream.flush()
+
+    def close(self) -> None:
+        """Writes what was noted."""
+        self.write_out()
+        super().close()
+
+
+def _together(lines: Iterable[str]) -> Iterator[str]:
+    """Whole lines, in pieces that a pipe takes at once, so that those of several processes stay
+    apart."""
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) > _AT_ONCE:
+            yield piece
+            piece = ""
+        piece += line
+    if piece:
+        yield piece
+
+
+def flush_lines() -> None:
+    """Writes the lines that were noted; to be called some times a second."""
+    for handler in logging.getLogger("dpr.serve").handlers:
+        if isinstance(handler, Lines):
+            handler.write_out()
+
+
 def log_lines() -> None:
     """Has the service log as JSON on stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines()
     handler.setFormatter(JsonLines())
     for name, level in (("dpr.serve", logging.INFO), ("uvicorn", logging.ERROR)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+
+
+_AT_ONCE = 4096
+_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 class JsonLines(logging.Formatter):
@@ -149,4 +218,4 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _encoded(line)

@@ -34,6 +34,7 @@ from dpr.serve.app import create_app
 from dpr.serve.engine import Engine
 from dpr.serve.keys import Keys
 from dpr.serve.running import leave, serve
+from dpr.serve.service import NOBODY
 from dpr.serve.settings import ServeSettings
 from dpr.serve.watching import METRICS, log_lines
 
@@ -45,7 +46,6 @@ _CANNOT = 3  # exit status of a worker that could not begin
 _LOOK_SECONDS = 0.2  # between two looks at whether it is to end
 _AGAIN_SECONDS = 1.0  # until one that died is started anew
 _BESIDES = 3.0  # seconds that an end may take beside draining
-_NOBODY = 1 << 62  # the version of a worker that is not there
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Workers:
     def __init__(self, opening: Opening, bound: socket.socket, count: int, metrics: str) -> None:
         self._context = multiprocessing.get_context("spawn")  # torch does not outlive a fork
         # Without a lock, which one that is killed would keep: a number is written whole anyway.
-        versions: Any = self._context.Array("q", [_NOBODY] * count, lock=False)
+        versions: Any = self._context.Array("q", [NOBODY] * count, lock=False)
         self._opening = replace(opening, versions=versions)
         self._versions, self._bound, self._metrics = versions, bound, metrics
         self._ending = False
@@ -162,7 +162,7 @@ class _Workers:
 
     def _start_anew(self, dead: BaseProcess) -> None:
         place = self._all.index(dead)
-        self._versions[place] = _NOBODY
+        self._versions[place] = NOBODY
         mark_process_dead(dead.pid, self._metrics)  # type: ignore[no-untyped-call]
         logger.error("worker %d ended with %s and is started anew", place, dead.exitcode)
         time.sleep(_AGAIN_SECONDS)

@@ -9,28 +9,16 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dpr.records import Document
-from dpr.serve.bounds import LONGEST_NAME, Body, few
+from dpr.serve.bounds import ID, LONGEST_NAME, NO_NUL, SAYS, SAYS_NAME, Body, few
 from dpr.serve.changing import Changer
-from dpr.serve.conditions import SPACE
 
 MOST_DOCUMENTS = 256
 LONGEST_ID = 512
 
-# No white space around it; and neither . nor .., which URLs cannot name.
-Id = Annotated[
-    str,
-    StringConstraints(
-        min_length=1,
-        max_length=LONGEST_ID,
-        pattern=r"^([^\s.]|[^\s.]\S|\.[^\s.]|\S.+\S)$",
-    ),
-]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=ID)]
 # As collections keep it: names say something, and no text has a NUL character.
-Name = Annotated[
-    str,
-    StringConstraints(max_length=LONGEST_NAME, pattern=rf"^[^\x00]*[^\x00{SPACE}][^\x00]*$"),
-]
-Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(max_length=LONGEST_NAME, pattern=SAYS_NAME)]
+Words = Annotated[str, StringConstraints(pattern=NO_NUL)]
 Fact = Words | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Facts = Annotated[list[Fact], Field(fail_fast=True)]
 
@@ -48,7 +36,7 @@ class DocumentIn(Body):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     id: Id
-    text: Annotated[str, StringConstraints(min_length=1, pattern=rf"[^{SPACE}]")]
+    text: Annotated[str, StringConstraints(min_length=1, pattern=SAYS)]
     title: Annotated[str, StringConstraints(max_length=1024)] = ""
     metadata: Annotated[
         dict[Name, Fact | Facts | None],

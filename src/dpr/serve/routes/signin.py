@@ -37,7 +37,7 @@ def routes(keys: Keys) -> APIRouter:
             fields = parse_qs((await request.body()).decode(), max_num_fields=_MOST_FIELDS)
         except ValueError:
             fields = {}
-        session = keys.session(fields.get("key", [""])[0].strip()) if keys else ""
+        session = keys.session(fields.get("key", [""])[0].strip()) if keys.asked else ""
         if session is None:
             return _page(request, wrong=True)
         # To a page of this server and nowhere else: where the key was asked for.
