@@ -20,6 +20,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +159,9 @@ def main() -> None:
         return [sys.executable, "-c", NOTHING, str(port)]
 
     with started(nothing, given.work, given.server_core) as server:
-        rows.append(
-            {"server": "none: the load itself"} | closed(server.port, asked, 64, given.seconds)
-        )
+        same = repeat(request(b'{"question": "who"}'))
+        row = closed(server.port, same, 64, given.seconds)
+        rows.append({"server": "none: the load itself"} | row)
     for kind in ("transformers", "pipeline"):
         here = str(Path(__file__).parent)
         naive = [sys.executable, "-c", NAIVE, here, str(folder), "--with", kind]

@@ -73,7 +73,8 @@ def collection(data: Path, work: Path, passages: int | None) -> Path:
 
 
 def questions(data: Path) -> Iterator[str]:
-    """Real questions, each once; when all were given, the same with a number, without end."""
+    """Real questions, each once; when all were given, the same with other letters as capitals,
+    without end: other texts, which to a model that knows no capitals are as long as before."""
     texts: dict[str, None] = {}
     for name in SQUAD_FILES:
         for _, _, asked in paragraphs(data / name):
@@ -85,7 +86,18 @@ def questions(data: Path) -> Iterator[str]:
     random.Random(0).shuffle(found)
     yield from found
     for number in count(1):
-        yield from (f"{text} ({number})" for text in found)
+        yield from (_capitals(text, number) for text in found)
+
+
+def _capitals(text: str, number: int) -> str:
+    """The text with capitals where the number's binary digits are 1, from its end."""
+    letters = list(text.lower())
+    for at in range(len(letters) - 1, -1, -1):
+        if letters[at].isalpha() and letters[at].isascii():
+            if number & 1:
+                letters[at] = letters[at].upper()
+            number >>= 1
+    return "".join(letters)
 
 
 def bodies(texts: Iterable[str], **more: Any) -> Iterator[bytes]:

@@ -107,12 +107,12 @@ def test_who_would_be_late_is_refused_unless_nothing_is_ahead() -> None:
     door = Door(LIMITS)
     door.check_time(1000, 10, 1.0)  # no pace is known
     door.worked(tokens=10, seconds=1.0)
-    door.check_time(30, 10, 6.0)
+    door.check_time(15, 10, 6.0)
     with pytest.raises(Refused) as caught:
         door.check_time(60, 10, 6.0)
     assert (caught.value.status, caught.value.code) == (429, "queue_full_time")
-    # What is ahead takes half of the time at most, and with it what comes four fifths.
-    for ahead, tokens in ((31, 1), (20, 29)):
+    # What is ahead takes a quarter of the time at most, and with it what comes four fifths.
+    for ahead, tokens in ((16, 1), (10, 39)):
         with pytest.raises(Refused, match="try again"):
             door.check_time(ahead, tokens, 6.0)
         door.check_time(ahead - 1, tokens, 6.0)

@@ -14,7 +14,9 @@ from dpr.serve.settings import ServeSettings
 _SMOOTHING = 0.2
 _LONGEST_WAIT = 60
 _CERTAIN = 0.8  # of the time that is left: a pace is known about, and no better
-_AHEAD = 0.5  # of it, for what others wait for: a longer queue answers no more, and all of it later
+# Of it, for what others wait for: a longer queue answers no more, all of it later, and takes longer
+# to become short again when fewer come.
+_AHEAD = 0.25
 
 
 class Door:
