@@ -216,6 +216,7 @@ def test_another_address_needs_keys_unless_told_twice(
     begun: list[Any] = []
     monkeypatch.setattr("dpr.serve.running.serve", lambda app, bound: begun.append(app))
     monkeypatch.setattr("dpr.serve.running.leave", lambda: None)
+    monkeypatch.setattr("dpr.serve.watching.log_lines", lambda: None)  # all tests' own
     for host in ("0.0.0.0", "::"):
         result = run("serve", collection, "--host", host, "--port", 0)
         assert result.exit_code == 1
