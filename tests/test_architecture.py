@@ -23,7 +23,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "dpr"
 # A room imports from rooms in the lines above its own, never from its own line or below. A new room
 # takes its place here.
 ORDER = (
-    ("errors", "memory"),
+    ("errors",),
     ("records", "settings"),
     ("filters",),
     ("client",),
@@ -54,7 +54,6 @@ LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 # is for functions that need more.
 WITHOUT_TORCH: dict[str, set[str]] = {
     "errors": set(),
-    "memory": set(),
     "records": set(),
     "settings": set(),
     "shipped": set(),

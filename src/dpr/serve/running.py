@@ -24,7 +24,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from dpr.errors import SettingsError
-from dpr.memory import keep_freed_memory
 from dpr.serve.connection import Timed
 from dpr.serve.refusing import Heads
 from dpr.serve.service import Service
@@ -151,7 +150,6 @@ def serve(app: FastAPI, bound: socket.socket) -> None:
     Raises:
         DPRError: the service could not begin.
     """
-    keep_freed_memory()
     sys.setswitchinterval(_SWITCH_SECONDS)
     if hasattr(os, "SCHED_BATCH"):  # on Linux
         # The loop, when something comes for it, does not take the core from the models at once,

@@ -9,7 +9,9 @@ own and may go through them twice, so gradients are summed once, before the upda
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,11 +21,11 @@ import torch
 from torch import Tensor
 
 from dpr.errors import MissingExtraError, SettingsError
-from dpr.memory import keep_freed_memory
 from dpr.training.processes import Processes
 from dpr.training.settings import PRECISIONS
 
 TRACKERS = ("tensorboard", "wandb")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _NAMES = dict(zip(PRECISIONS, ("no", "bf16", "fp16"), strict=True))
 
 
@@ -146,3 +148,15 @@ class Engine:
         """Closes the trackers."""
         if self._trackers:
             self._accelerator.end_training()
+
+
+def keep_freed_memory() -> None:
+    """Tells the C library to keep what is freed for the next step, until the process ends.
+
+    Each step takes and frees the same large tensors. Given back to the system in between, their
+    pages would be zeroed anew every time, which took 11% of a step of dpr-mini on a CPU. Does
+    nothing where the library is not glibc.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,4 +1,4 @@
-"""Whether the C library keeps what is freed."""
+"""What the engine tells the C library about memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from dpr.memory import keep_freed_memory
+from dpr.training.engine import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 [torch.ones(750_000) for _ in range(30)]
