@@ -23,7 +23,8 @@ SAYS = f"[^{SPACE}]"
 NO_NUL = r"^[^\x00]*$"
 SAYS_NAME = rf"^[^\x00]*[^\x00{SPACE}][^\x00]*$"
 # No white space around it; and neither . nor .., which URLs cannot name.
-ID = r"^([^\s.]|[^\s.]\S|\.[^\s.]|\S.+\S)$"
+_NO = f"[^{SPACE}]"
+ID = rf"^([^{SPACE}.]|[^{SPACE}.]{_NO}|\.[^{SPACE}.]|{_NO}[\s\S]+{_NO})$"
 
 
 class Body(BaseModel):
