@@ -38,9 +38,16 @@ class InputError(DPRError, ValueError):
 class IdError(InputError):
     """Ids that are taken, come twice, or are nobody's: ``ids``."""
 
-    def __init__(self, message: str, ids: Sequence[str] = (), *, source: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        ids: Sequence[str] = (),
+        *,
+        source: str | None = None,
+        line: int | None = None,
+    ) -> None:
         self.ids = tuple(ids)
-        super().__init__(message, source=source)
+        super().__init__(message, source=source, line=line)
 
 
 class SettingsError(DPRError, ValueError):

@@ -76,6 +76,7 @@ def test_what_is_refused_changes_nothing_and_tells_no_path(
     twice = [{"id": "a", "text": "One."}, {"id": "a", "text": "Two."}]
     given = add(client, *twice)
     assert given.status_code == 409
+    assert "The id 'a' is taken: it comes twice here" in given.json()["detail"]
     assert str(changing) not in given.text
     for bad in (
         {"id": "", "text": "a"},

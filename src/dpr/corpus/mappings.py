@@ -15,7 +15,7 @@ from dpr.corpus.metadata import SPREAD, clean_metadata
 from dpr.corpus.problems import Problems
 from dpr.corpus.rows import Columns, Row, SeenIds, choose_columns, documents_from_rows
 from dpr.corpus.settings import OnError, SourceSettings
-from dpr.errors import InputError
+from dpr.errors import IdError, InputError
 from dpr.records import Document
 
 SOURCE = "rows"
@@ -71,7 +71,7 @@ def _documents(
         if not seen.add(item.id):
             told = f"the id {item.id!r} is also that of an earlier document; ids must be unique"
             if on_error == "raise":
-                raise InputError(f"{told}: change one", source=SOURCE, line=number)
+                raise IdError(f"{told}: change one", [item.id], source=SOURCE, line=number)
             problems.add(f"{SOURCE}:{number}", f"{told}: the first is kept", hides=False)
             continue
         if item.metadata:
