@@ -38,7 +38,7 @@ def mcp(
 
       In an assistant's configuration:
 
-      {"mcpServers": {"docs": {"command": "dpr", "args": ["mcp", "/home/me/docs.dpr"]}}}
+      {"mcpServers": {"docs": {"command": "dpr", "args": ["mcp", "/path/to/docs.dpr"]}}}
     """
     with _nothing_on_stdout():
         try:

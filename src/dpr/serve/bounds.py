@@ -23,8 +23,7 @@ SAYS = f"[^{SPACE}]"
 NO_NUL = r"^[^\x00]*$"
 SAYS_NAME = rf"^[^\x00]*[^\x00{SPACE}][^\x00]*$"
 # No white space around it; and neither . nor .., which URLs cannot name.
-_NO = f"[^{SPACE}]"
-ID = rf"^([^{SPACE}.]|[^{SPACE}.]{_NO}|\.[^{SPACE}.]|{_NO}[\s\S]+{_NO})$"
+ID = rf"^([^{SPACE}.]|[^{SPACE}.]{SAYS}|\.[^{SPACE}.]|{SAYS}[\s\S]+{SAYS})$"
 
 
 class Body(BaseModel):
