@@ -28,13 +28,16 @@ from typing import Any
 import numpy as np
 from common import report
 from serving import (
+    FAIL,
     HOST,
+    Connection,
     Load,
     Sampled,
     Server,
     arguments,
     collection,
     conditions,
+    connected,
     dpr_serve,
     pin,
     questions,
@@ -48,6 +51,7 @@ from serving import (
 
 DISTINCT = 0.12  # of the questions; the others were asked before
 RARE = 0.02  # of the requests, of each other kind
+CONNECTIONS = 64
 LIVES = 500  # requests of a connection, about
 WARMING = 0.2  # of the time
 
@@ -93,19 +97,36 @@ class Mix:
 
 
 class Lived(Load):
-    """Load whose connections end now and then, as clients' do."""
+    """Load over so many connections, each of which ends now and then, as clients' do, and is made
+    anew: as many descriptors at any time, if the server keeps none."""
 
-    async def _one(self, made: Any, due: float) -> None:
-        await super()._one(made, due)
-        if random.random() < 1 / LIVES and made.transport is not None:
-            made.transport.close()
-            made.transport = None
+    def __init__(self, port: int, requests: Iterator[bytes], connections: int) -> None:
+        super().__init__(port, requests)
+        self._free = asyncio.Queue[Connection | None]()
+        for _ in range(connections):
+            self._free.put_nowait(None)
+        self._chance = random.Random(5)
+
+    async def _lent(self, due: float) -> None:
+        # In turns, so that none is so long without a request that the server ends it.
+        made = await self._free.get()
+        try:
+            if made is None or made.transport is None:
+                made = await connected(self.port)
+            await self._one(made, due)
+            if made.transport is not None and self._chance.random() < 1 / LIVES:
+                made.transport.close()
+                made = await connected(self.port)
+        except OSError:
+            self._note(due, time.monotonic(), FAIL, b"")
+        finally:
+            self._free.put_nowait(made)
 
 
 async def soaked(server: Server, mix: Mix, folder: Path, given: Any) -> Any:
-    load = Lived(server.port, iter(mix))
+    load = Lived(server.port, iter(mix), CONNECTIONS)
     changing = asyncio.create_task(changes(folder, given.seconds / (given.changes + 1)))
-    outcome = await load.open((given.rate, given.seconds), most=256)
+    outcome = await load.open((given.rate, given.seconds))
     changing.cancel()
     return outcome
 
@@ -150,11 +171,11 @@ def compared(rows: Any) -> dict[str, Any]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, help="default 1,800, quick 30")
-    parser.add_argument("--rate", type=float, help="requests a second; default 125, quick 20")
+    parser.add_argument("--rate", type=float, help="requests a second; default 115, quick 20")
     parser.add_argument("--changes", type=int, default=10, help="of the collection; default 10")
     given = parser.parse_args()
     given.seconds = given.seconds or (30 if given.quick else 1800)
-    given.rate = given.rate or (20 if given.quick else 125)
+    given.rate = given.rate or (20 if given.quick else 115)
     folder = collection(given.data, given.work, given.passages)
     changing = given.work / "soaked"
     shutil.rmtree(changing, ignore_errors=True)

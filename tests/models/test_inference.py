@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import SettingsError
 from dpr.models import inference
-from dpr.models.bert import Padded
+from dpr.models.bert import Packed, Padded
 from dpr.models.dpr import (
     DPRContextEncoder,
     DPRPreTrainedModel,
@@ -22,7 +22,7 @@ from dpr.models.dpr import (
     DPRReader,
     pack,
 )
-from dpr.models.inference import PackedFeedForward
+from dpr.models.inference import PackedFeedForward, PackedLinear
 from dpr.models.weights import weights_fingerprint
 from dpr.records import Passage
 
@@ -71,6 +71,49 @@ def test_packed_sequences(activation: str, projection: int) -> None:
             assert close(
                 fast.encode_packed(*pack(sequences)), plain.encode_packed(*pack(sequences))
             )
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[17], [16], [3] * 17, [1] * 17, [1] * 33, [5, 5, 8], [40] * 9, [2] * 16, [39, 1, 1] * 7],
+)
+@pytest.mark.parametrize("cls_only", [False, True])
+def test_what_packed_sequences_are_filled_up_with(lengths: list[int], cls_only: bool) -> None:
+    plain, fast = twins(DPRQuestionEncoder)
+    layout = Packed.from_lengths(lengths)
+    torch.manual_seed(1)
+    ids, types = torch.randint(1, 99, (sum(lengths),)), torch.randint(0, 2, (sum(lengths),))
+    embeds = torch.randn(len(ids), plain.config.hidden_size)
+    for tokens in ({"input_ids": ids}, {"input_ids": None, "inputs_embeds": embeds}):
+        for more in ({}, {"token_type_ids": types, "want_hidden": True}):
+            with torch.no_grad():
+                slow, quick = (
+                    one.stack(**tokens, layout=layout, cls_only=cls_only, **more)
+                    for one in (plain, fast)
+                )
+            assert quick.last.shape == slow.last.shape
+            assert close(quick.last, slow.last)
+            pairs = list(zip(quick.hidden_states or (), slow.hidden_states or (), strict=True))
+            assert len(pairs) == (3 if more else 0)
+            assert all(a.shape == b.shape and close(a, b) for a, b in pairs)
+
+
+def test_products_are_made_of_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the kernels that oneDNN keeps for each take gigabytes."""
+    _, fast = twins(DPRQuestionEncoder)
+    met, product = set[int](), PackedLinear.__call__
+
+    def seen(self: PackedLinear, x: Tensor, *more: Any) -> Tensor:
+        met.add(len(x))
+        return product(self, x, *more)
+
+    monkeypatch.setattr(PackedLinear, "__call__", seen)
+    with torch.no_grad():
+        for count in range(1, 300):
+            fast.stack(
+                torch.ones(3 * count).long(), Packed.from_lengths([3] * count), cls_only=True
+            )
+    assert len(met) <= 16 + 8 * 6  # up to 1,024
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

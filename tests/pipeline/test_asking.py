@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from dpr.collection import Collection, write_parts
 from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import CheckpointError, CollectionError, CorruptionError, MismatchError
 from dpr.models import DPRQuestionEncoder
-from dpr.pipeline import Pipeline, index
+from dpr.pipeline import Pipeline, add, index
 from dpr.pipeline import open as open_pipeline
 from dpr.reading import KEY, ReadingSettings
 from dpr.records import Document, Question
@@ -76,6 +78,29 @@ def test_a_version_whose_reading_settings_make_no_sense_leaves_the_one_before_wh
         assert after.searcher.collection.version == 3
         assert after.reader is not None
         assert after.reader.settings == READING
+
+
+@pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])
+def test_a_version_is_let_go_of_with_its_files_when_a_newer_one_is_asked(
+    collection: Path, mode: str
+) -> None:
+    """At once, and not when the collector of garbage comes by, which in a server may be never."""
+    gc.disable()
+    try:
+        with open_pipeline(collection) as pipeline:
+            assert pipeline.search("the king", mode=mode)
+            pipeline.ask("the king")
+            before = weakref.ref(pipeline.collection)
+            vectors = weakref.ref(pipeline.collection.segments[0].guard)
+            add([Document("new", "Who came later.")], collection)
+            assert pipeline.search("the king", mode=mode)
+            assert before() is None
+            # What did not change is opened once for all versions, and ends with the last.
+            assert vectors() is not None
+        del pipeline
+        assert vectors() is None
+    finally:
+        gc.enable()
 
 
 def test_answers_lie_in_their_documents(collection: Path) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_right
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -197,9 +197,8 @@ class SegmentReader:
     def guard(self) -> guard.SegmentGuard:
         """What checks vectors before they are read."""
         wanted = self.files.read(HASHES_FILE)
-        return guard.SegmentGuard(
-            self.vectors, self.scales, wanted, lambda why: self.files.damaged(VECTORS_FILE, why)
-        )
+        damaged = partial(self.files.damaged, VECTORS_FILE)
+        return guard.SegmentGuard(self.vectors, self.scales, wanted, damaged)
 
     @cached_property
     def documents(self) -> pa.Table:

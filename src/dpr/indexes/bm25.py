@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,6 +84,27 @@ class _Term:
     places: tuple[int, ...]
 
 
+def _finder(
+    segments: Sequence[WordCounts], masks: Sequence[Mask | None], rows: int
+) -> Callable[[str], tuple[float, tuple[int, ...]]]:
+    """Gives a word's idf, 0 where no live row has it, and its place in each segment; keeps those
+    of the last words. No method: kept by what it belongs to, that would be a ring, and the files
+    of a version of the collection would stay open until the collector of garbage comes by."""
+
+    @lru_cache(1 << 14)
+    def find(word: str) -> tuple[float, tuple[int, ...]]:
+        places = tuple(segment.find(word) for segment in segments)
+        df = 0
+        for segment, mask, place in zip(segments, masks, places, strict=True):
+            if place >= 0:
+                found, _ = segment.postings(place)
+                df += len(found) if mask is None else int(np.count_nonzero(mask[found]))
+        idf = math.log(1 + (rows - df + 0.5) / (df + 0.5))
+        return (idf if df else 0.0), places
+
+    return find
+
+
 class BM25:
     """Segments, taken together as one in order, searched by words.
 
@@ -121,7 +142,7 @@ class BM25:
         mean = int(lengths.sum(dtype=np.int64)) / max(1, self.rows)
         k1, b = self.settings.k1, self.settings.b
         self._norm = k1 * (1 - b), k1 * b / mean if mean else 0.0
-        self._found = lru_cache(1 << 14)(self._find)
+        self._found = _finder(self._segments, self._masks, self.rows)
 
     def __len__(self) -> int:
         """Rows, those that are not live included."""
@@ -173,17 +194,6 @@ class BM25:
             counted += [(pair, count * self.settings.pairs) for pair, count in pairs]
         found = ((times, *self._found(term)) for term, times in counted)
         return [_Term(times * idf, places) for times, idf, places in found if idf]
-
-    def _find(self, word: str) -> tuple[float, tuple[int, ...]]:
-        """A word's idf, 0 where no live row has it, and its place in each segment."""
-        places = tuple(segment.find(word) for segment in self._segments)
-        df = 0
-        for segment, mask, place in zip(self._segments, self._masks, places, strict=True):
-            if place >= 0:
-                rows, _ = segment.postings(place)
-                df += len(rows) if mask is None else int(np.count_nonzero(mask[rows]))
-        idf = math.log(1 + (self.rows - df + 0.5) / (df + 0.5))
-        return (idf if df else 0.0), places
 
     def _parts(self, term: _Term, rows: Rows, counts: Array) -> Scores:
         """What a term adds to the scores of rows that have it so often."""

@@ -5,6 +5,10 @@ packed ones; each twin answers to the call of the module it stands for. The layo
 processor at hand, so nothing is rearranged at each call; queries, keys and values come from one
 product; the residual sum happens inside a product, and GELU where that is quicker.
 
+oneDNN makes and keeps a kernel for every number of rows it meets, half a megabyte each, and between
+them the memory freed by batches cannot be put together again. So packed sequences are filled up to
+few numbers of rows; what was added is taken away at the end.
+
 What is packed is not kept a second time. ``state_dict`` unpacks it again, bit for bit, under the
 usual names, so saving and fingerprints are as before. What a packed model cannot do it refuses:
 train, change its precision or device, take other weights.
@@ -16,9 +20,11 @@ nothing of questions, passages or files.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dpr.errors import SettingsError
@@ -28,7 +34,9 @@ from dpr.models.bert import (
     FeedForward,
     Layer,
     Layout,
+    Packed,
     SelfAttention,
+    StackOutput,
     first_tokens,
 )
 
@@ -79,6 +87,25 @@ class PackedLinear:
 
 class PackedStack(BertStack):
     """A stack whose layers are packed: refuses what they cannot do before anything is changed."""
+
+    def forward(
+        self, input_ids: Tensor | None, layout: Layout, *, cls_only: bool = False, **more: Any
+    ) -> StackOutput:
+        """As ``BertStack``; packed sequences are filled up meanwhile."""
+        given = more | {"input_ids": input_ids}
+        if not isinstance(layout, Packed) or (filled := _filled(layout)) is layout:
+            return super().forward(layout=layout, cls_only=cls_only, **given)
+        rows = len(layout.positions)
+        missing = len(filled.positions) - rows
+        for name, sides in (("input_ids", 1), ("token_type_ids", 1), ("inputs_embeds", 2)):
+            if (tokens := given.get(name)) is not None:
+                given[name] = F.pad(tokens, (0, 0) * (sides - 1) + (0, missing))
+        out = super().forward(layout=filled, cls_only=cls_only, **given)
+        hidden = out.hidden_states and tuple(one[:rows] for one in out.hidden_states)
+        if cls_only:
+            rows = len(layout.starts)
+            hidden = hidden and (*hidden[:-1], hidden[-1][:rows])
+        return replace(out, last=out.last[:rows], hidden_states=hidden)
 
     def _load_from_state_dict(self, *_: Any) -> None:
         raise SettingsError(_REFUSAL.format(what="take other weights"))
@@ -165,6 +192,35 @@ class PackedAddNorm(_Packed, AddNorm):
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         normed: Tensor = self.LayerNorm(self.product.plus(x, residual))
         return normed
+
+
+def _rounded(rows: int) -> int:
+    """The next number of rows that products are made of: any up to 16, then eight to an octave,
+    and at last every 128th."""
+    step = min(128, 1 << max(0, (rows - 1).bit_length() - 4))
+    return -(-rows // step) * step
+
+
+def _filled(layout: Packed) -> Packed:
+    """With more sequences at the end, so that both sequences and tokens are of such a number: all
+    of one token but the last. Their positions are 0, which every model has, however long they
+    are; ``longest`` is that of the others."""
+    sequences, tokens = len(layout.starts), len(layout.positions)
+    if _rounded(sequences) == sequences and _rounded(tokens) == tokens:
+        return layout
+    more = _rounded(sequences + 1) - sequences
+    missing = _rounded(tokens + more) - tokens
+    starts = torch.arange(tokens, tokens + more)
+    runs = ((sequences + more - 1, tokens + more - 1, 1, missing - more + 1),)
+    if more > 1:
+        runs = ((sequences, tokens, more - 1, 1), *runs)
+    return Packed(
+        F.pad(layout.positions, (0, missing)),
+        torch.cat([layout.starts, starts]),
+        layout.runs + runs,
+        torch.cat([layout.boundaries, starts[1:].int(), torch.tensor([tokens + missing]).int()]),
+        layout.longest,
+    )
 
 
 def bulk_pays() -> bool:

@@ -138,7 +138,8 @@ class DenseIndex:
         return _Group(FLAT, first, index)
 
     def _ids(self, first: int) -> Ids:
-        return lambda rows: self._collection.ids([row + first for row in rows])
+        collection = self._collection  # not through self, which holds who holds this
+        return lambda rows: collection.ids([row + first for row in rows])
 
 
 def stored_vectors(segments: Sequence[SegmentReader]) -> StoredVectors:

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import NoReturn
 
@@ -35,6 +36,7 @@ _BACKLOG = 2048
 # The models' thread asks for the interpreter after each step of torch. By default it waits for 5 ms
 # each time while the loop is busy with refusing: under overload little else would be done.
 _SWITCH_SECONDS = 0.0005
+_WRITERS = 2  # threads that write long answers; more would wait for the interpreter
 _GARBAGE = (50_000, 20, 50)  # objects made before it is looked for among the youngest, and so on
 
 
@@ -51,6 +53,11 @@ class Server(uvicorn.Server):
         self._closes = math.inf
         self._told = False
         self.settles = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="dpr-writes")
+        asyncio.get_running_loop().set_default_executor(writers)
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         if self.settles and self._service.stage == "ready":
