@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.serve import test_running as running
+from tests.serve import sockets
 from tests.serve.conftest import changing as changing
 from tests.serve.conftest import engine as engine
 from tests.serve.conftest import made as made
@@ -23,7 +23,7 @@ Ask = Callable[..., Any]
 @contextmanager
 def served(engine: Engine, keys: Keys | None = None, **limits: Any) -> Iterator[str]:
     """The address of a service that is ready."""
-    with running.served(engine, keys, **limits) as (port, _):
+    with sockets.served(engine, keys, **limits) as (port, _):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from tests.serve.conftest import ODD_QUESTIONS
+from tests.serve.sockets import served
 from tests.serve.test_guard import ASK, KEYS
-from tests.serve.test_running import served
 from tests.serve.test_service import Gated
 
 from dpr.serve.engine import Engine

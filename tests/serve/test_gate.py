@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from tests.serve.conftest import USUAL
+from tests.serve.sockets import closed_after, connected, served
 from tests.serve.test_guard import ASK, CHANGE, KEYS
-from tests.serve.test_running import closed_after, connected, served
 from tests.serve.test_service import Gated, until
 
 from dpr.serve.engine import Engine

@@ -23,8 +23,8 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 from starlette.testclient import TestClient
 from tests.serve.conftest import USUAL, open_engine, started
+from tests.serve.sockets import served
 from tests.serve.test_guard import CHANGE, KEYS
-from tests.serve.test_running import served
 from tests.serve.test_service import Gated, until
 
 from dpr.errors import SettingsError

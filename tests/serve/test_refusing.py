@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.serve.test_running import connected, served
+from tests.serve.sockets import connected, served
 
 from dpr.serve.connection import Timed
 from dpr.serve.engine import Engine

@@ -211,13 +211,12 @@ def _filled(layout: Packed) -> Packed:
     more = _rounded(sequences + 1) - sequences
     missing = _rounded(tokens + more) - tokens
     starts = torch.arange(tokens, tokens + more)
-    runs = ((sequences + more - 1, tokens + more - 1, 1, missing - more + 1),)
-    if more > 1:
-        runs = ((sequences, tokens, more - 1, 1), *runs)
+    runs = [(sequences, tokens, more - 1, 1)] if more > 1 else []
+    runs.append((sequences + more - 1, tokens + more - 1, 1, missing - more + 1))
     return Packed(
         F.pad(layout.positions, (0, missing)),
         torch.cat([layout.starts, starts]),
-        layout.runs + runs,
+        (*layout.runs, *runs),
         torch.cat([layout.boundaries, starts[1:].int(), torch.tensor([tokens + missing]).int()]),
         layout.longest,
     )
