@@ -145,8 +145,15 @@ def test_freed_memory_is_given_back_now_and_then(
     given = list[int]()
     monkeypatch.setattr("dpr.serve.running._FREEING", 2)
     monkeypatch.setattr("dpr.serve.running.give_back", lambda: given.append(1))
-    with served(engine):
+    with served(engine) as (_, service):
         until(lambda: len(given) > 2)
+        service.door.items += 1
+        time.sleep(0.3)  # one may be under way
+        before = len(given)
+        time.sleep(0.7)
+        assert len(given) == before  # there is work
+        service.door.items -= 1
+        until(lambda: len(given) > before)
 
 
 def test_what_lies_between_pieces_in_use_is_given_back() -> None:

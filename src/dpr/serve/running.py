@@ -37,7 +37,7 @@ _BACKLOG = 2048
 # The models' thread asks for the interpreter after each step of torch. By default it waits for 5 ms
 # each time while the loop is busy with refusing: under overload little else would be done.
 _SWITCH_SECONDS = 0.0005
-_FREEING = 100  # ticks, of a tenth of a second, between two times that freed memory is given back
+_FREEING = 100  # ticks, of a tenth of a second, at least until freed memory is given back again
 _WRITERS = 2  # threads that write long answers; more would wait for the interpreter
 _GARBAGE = (50_000, 20, 50)  # objects made before it is looked for among the youngest, and so on
 
@@ -55,6 +55,7 @@ class Server(uvicorn.Server):
         self._closes = math.inf
         self._told = False
         self.settles = False
+        self._freed = 0  # ticks ago
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="dpr-writes")
@@ -76,7 +77,10 @@ class Server(uvicorn.Server):
             self._told = True
             waiting = self._service.door.items
             logger.info("told to end: nothing is admitted now, %d tasks are still to do", waiting)
-        if counter % _FREEING == 0:
+        self._freed += 1
+        if self._freed >= _FREEING and self._service.door.items == 0:
+            # Not while there is work: it would take that memory anew, which costs it a fiftieth.
+            self._freed = 0
             asyncio.get_running_loop().run_in_executor(None, give_back)
         # Until then it says 503 to who comes, so that those who choose between servers see it.
         self.should_exit |= time.monotonic() >= self._closes
