@@ -113,8 +113,8 @@ def test_products_are_made_of_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatc
             fast.stack(
                 torch.ones(3 * count).long(), Packed.from_lengths([3] * count), cls_only=True
             )
-    assert max(met) == 896 + 16  # 299 sequences are 304 then
-    assert len(met) <= 16 + 3 * 8 + (max(met) - 128) // 16
+    assert max(met) == 960
+    assert len(met) <= 16 + 5 * 8 + (960 - 512) // 64
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

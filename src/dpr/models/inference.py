@@ -196,8 +196,8 @@ class PackedAddNorm(_Packed, AddNorm):
 
 def _rounded(rows: int) -> int:
     """The next number of rows that products are made of: any up to 16, every second up to 32, every
-    fourth up to 64, every eighth up to 128, and every 16th after that."""
-    step = min(16, 1 << max(0, (rows - 1).bit_length() - 4))
+    fourth up to 64, and so on; from 512 on every 64th."""
+    step = min(64, 1 << max(0, (rows - 1).bit_length() - 4))
     return -(-rows // step) * step
 
 
