@@ -145,14 +145,20 @@ def test_freed_memory_is_given_back_now_and_then(
     given = list[int]()
     monkeypatch.setattr("dpr.serve.running._FREEING", 2)
     monkeypatch.setattr("dpr.serve.running.give_back", lambda: given.append(1))
-    with served(engine) as (_, service):
+    gated = Gated(engine)
+    with served(gated) as (port, service):
         until(lambda: len(given) > 2)
-        service.door.items += 1
+        gated.gate.clear()
+        url = f"http://127.0.0.1:{port}/v1/search"
+        asking = threading.Thread(target=lambda: httpx2.post(url, json={"question": "who"}))
+        asking.start()
+        until(lambda: service.door.items == 1)
         time.sleep(0.3)  # one may be under way
         before = len(given)
         time.sleep(0.7)
-        assert len(given) == before  # there is work
-        service.door.items -= 1
+        assert len(given) == before
+        gated.gate.set()
+        asking.join(10)
         until(lambda: len(given) > before)
 
 
