@@ -65,3 +65,13 @@ def closed_after(made: socket.socket, drip: bytes = b"", every: float = 0.05) ->
         except OSError:
             break
     return time.monotonic() - began
+
+
+def received(made: socket.socket, what: bytes, times: int = 1) -> bytes:
+    """What comes until it holds ``what`` so often."""
+    got = b""
+    while got.count(what) < times:
+        part = made.recv(65536)
+        assert part
+        got += part
+    return got

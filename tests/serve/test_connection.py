@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.serve.sockets import closed_after, connected, served
+from tests.serve.sockets import closed_after, connected, received, served
 from tests.serve.test_service import Gated, until
 
 from dpr.serve.engine import Engine
@@ -223,25 +223,14 @@ def test_requests_one_after_the_other_on_one_connection(port: int) -> None:
 def test_two_requests_at_once_on_one_connection(port: int) -> None:
     with connected(port) as made:
         made.sendall(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n" * 2)
-        got = b""
-        while got.count(b'"alive"') < 2:
-            part = made.recv(65536)
-            assert part
-            got += part
+        received(made, b'"alive"', 2)
 
 
 def test_many_small_heads_at_once_are_no_long_one(port: int) -> None:
     one = b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n"
     with connected(port) as made:
         made.sendall((one * 200)[:-2])  # the last one has not ended
-        got = b""
-        while got.count(b'"alive"') < 199:
-            part = made.recv(65536)
-            assert part
-            got += part
+        got = received(made, b'"alive"', 199)
         assert b" 431 " not in got
         made.sendall(b"x: " + b"a" * 3000)
-        while b" 431 " not in got:
-            part = made.recv(65536)
-            assert part
-            got += part
+        received(made, b" 431 ")

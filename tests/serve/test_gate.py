@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.serve.conftest import USUAL
-from tests.serve.sockets import closed_after, connected, served
+from tests.serve.sockets import closed_after, connected, received, served
 from tests.serve.test_guard import ASK, CHANGE, KEYS
 from tests.serve.test_service import Gated, until
 
@@ -195,11 +195,7 @@ def test_answers_keep_the_order_of_requests(engine: Engine) -> None:
         until(lambda: service.door.items == 1)
         made.sendall(head("/v1/search") + BODY)  # behind one that is not answered yet
         gated.gate.set()
-        got = b""
-        while got.count(b"HTTP/1.1 200 ") < 2:
-            part = made.recv(65536)
-            assert part
-            got += part
+        got = received(made, b"HTTP/1.1 200 ", 2)
         assert b"HTTP/1.1 429 " not in got
 
 
