@@ -162,6 +162,26 @@ def positive_elsewhere(plants: Plants, at: int) -> None:
     plants.expect("negative-is-positive-elsewhere", row, f"{HARD}[{at % 8}]")
 
 
+def repeated_negative(plants: Plants, at: int) -> None:
+    row, record = plants.take(lambda one: len(one[HARD][0]["text"].split()) > 60)
+    text = record[HARD][0]["text"]
+    words = text.split()
+    changed = [
+        text,
+        text.lower(),
+        text.replace(" ", "\u00a0"),
+        " ".join([*words[1:], "indeed"]),
+        " ".join([*words[:30], "otherwise", *words[30:]]),
+    ][at % 5]
+    place = 1 + at % 7
+    record[HARD][place] |= {
+        "text": changed,
+        "title": "" if at % 2 else record[HARD][place]["title"],
+    }
+    plants.put(row, record)
+    plants.expect("repeated-negative", row, f"{HARD}[{place}]")
+
+
 def answer_in_negative(plants: Plants, at: int) -> None:
     row, record = plants.take(lambda one: len(one["answers"][0]) > 3)
     question = record["question"].strip().rstrip("?")
@@ -303,10 +323,10 @@ def broken_characters(plants: Plants, at: int) -> None:
 
 PLANTED = [
     malformed, misplaced_answer, empty_question, no_positive, empty_text, negative_is_positive,
-    negative_near_positive, positive_elsewhere, answer_in_negative, answer_suspected,
-    leaked_question, nearly_leaked_question, question_in_test, passage_in_test, repeated_question,
-    other_answers, positive_without_answer, blank_answer, short_passage, long_passage, not_letters,
-    broken_characters,
+    negative_near_positive, positive_elsewhere, repeated_negative, answer_in_negative,
+    answer_suspected, leaked_question, nearly_leaked_question, question_in_test, passage_in_test,
+    repeated_question, other_answers, positive_without_answer, blank_answer, short_passage,
+    long_passage, not_letters, broken_characters,
 ]  # fmt: skip
 
 
