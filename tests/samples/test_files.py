@@ -42,6 +42,15 @@ def test_dpr_json_and_lines(tmp_path: Path, lines: bool) -> None:
     assert [c.text for c in first.best_negatives] == ["A forest."]
 
 
+def test_a_list_is_read_piece_by_piece(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([RECORD, RECORD])[:-40], encoding="utf-8")
+    samples = read_samples(path)
+    assert next(samples).question == RECORD["question"]  # whatever comes after
+    with pytest.raises(InputError, match=r"train\.json:1: not JSON"):
+        next(samples)
+
+
 @pytest.mark.parametrize("name", ["train.json.gz", "train.json"])
 @pytest.mark.parametrize("content", [[RECORD], squad("The king", 0), RECORD])
 def test_gzipped_files_are_read_whatever_their_name(
@@ -150,7 +159,7 @@ def test_unanswerable_squad_questions_have_no_positive(tmp_path: Path) -> None:
     [
         ("{", "not valid JSON"),
         ('{"rows": []}', "neither a DPR training JSON"),
-        ("[1]", "record 1: expected an object with a 'question'"),
+        ("[1]", ":1: expected an object, found '1'"),
         ('[{"question": "q", "answers": "a"}]', "'answers' is not a list"),
         ('[{"question": "q", "positive_ctxs": [{}]}]', "no 'text'"),
         ('{"question": "q"}\n{"question": 3}', "line 2"),

@@ -16,6 +16,7 @@ from typing import Any
 
 from dpr.corpus.lines import LineDecoder, decode_text, open_bytes
 from dpr.errors import InputError, SettingsError
+from dpr.questions.files import read_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,11 @@ def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:
     if has_lines(path):
         yield from _read_lines(path)
         return
-    data = load_whole(path)
-    if isinstance(data, list):
-        for number, record in enumerate(data, 1):
+    if has_list(path):
+        for number, (_, record) in enumerate(read_records(path), 1):
             yield sample_from_json(record, path, f"record {number}")
         return
-    for _, _, found in squad_samples(squad_articles(data, path), path):
+    for _, _, found in squad_samples(squad_articles(load_whole(path), path), path):
         if isinstance(found, InputError) and not isinstance(found, MisplacedError):
             raise found
         yield found
@@ -157,6 +157,12 @@ def has_lines(path: Path) -> bool:
     except ValueError:  # bytes that are no text are told of when all of it is read
         return False
     return isinstance(record, dict) and "question" in record
+
+
+def has_list(path: Path) -> bool:
+    """Whether it begins as a list of samples does."""
+    with open_bytes(path) as stream:
+        return stream.peek(4096).lstrip()[:1] == b"["
 
 
 def _read_lines(path: Path) -> Iterator[TrainingSample]:

@@ -18,6 +18,7 @@ from dpr.samples.files import (
     TrainingSample,
     check_file,
     has_lines,
+    has_list,
     load_json,
     load_whole,
     sample_from_json,
@@ -59,9 +60,7 @@ def read_placed(path: str | Path) -> Iterator[Placed]:
     if has_lines(path):
         yield from _placed_lines(path)
         return
-    with open_bytes(path) as stream:
-        is_list = stream.peek(4096).lstrip()[:1] == b"["
-    if is_list:
+    if has_list(path):
         yield from _placed_list(path)
         return
     try:
