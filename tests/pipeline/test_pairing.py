@@ -123,6 +123,8 @@ def test_sources_are_not_written_over(documents: Path, tmp_path: Path) -> None:
     for to in (documents, tmp_path / "link.jsonl"):
         with pytest.raises(InputError, match="is or lies in what is read"):
             write_pairs(Documents([documents]), to)
+    with pytest.raises(InputError, match="is or lies in what is read"):
+        write_pairs(Documents([tmp_path]), documents)
     assert documents.read_bytes() == before
 
 

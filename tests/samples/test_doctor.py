@@ -382,6 +382,8 @@ def test_a_copy_never_takes_the_place_of_its_file(tmp_path: Path, records: list[
     path = write(tmp_path / "a.jsonl", records)
     with pytest.raises(InputError, match="one of the files to look at"):
         diagnose([path], clean=tmp_path / "." / "a.jsonl")
+    with pytest.raises(InputError, match="or lies in a folder of them"):
+        diagnose([path], test_files=[tmp_path], clean=tmp_path / "qrels" / "test.tsv")
     assert len(path.read_text(encoding="utf-8").splitlines()) == len(records)
 
 

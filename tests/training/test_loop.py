@@ -319,6 +319,32 @@ def test_a_kill_between_the_first_best_and_its_checkpoint(
     assert resumed.done == 14
 
 
+def test_a_kill_loses_no_more_than_was_said_where_epochs_are_shorter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing to evaluate on, which would keep the state each time."""
+
+    class Slow(Task):
+        seconds = 0.0
+
+        def step(self, batch: torch.Tensor, step: Step) -> Figures:
+            Slow.seconds += 1
+            if self.done == self.stop_after:
+                raise RuntimeError("killed")
+            return super().step(batch, step)
+
+        def evaluate(self) -> dict[str, float]:
+            return {}
+
+    monkeypatch.setattr("dpr.training.loop.time.monotonic", lambda: Slow.seconds)
+    settings = replace(SETTINGS, checkpoint_seconds=9.5)
+    with pytest.raises(RuntimeError):
+        Run(Slow(stop_after=19), settings, tmp_path, {})()
+    resumed = Slow()
+    Run(resumed, settings, tmp_path, {})()
+    assert resumed.done == 21 - 17  # kept at the end of the first epoch, and ten steps later
+
+
 def test_what_a_run_left_before_its_first_checkpoint_is_cleared(tmp_path: Path) -> None:
     with pytest.raises(DPRError, match="step 3"):
         Run(Task(poison=3), replace(SETTINGS, checkpoint_seconds=1e9), tmp_path, {})()

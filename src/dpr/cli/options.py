@@ -27,7 +27,9 @@ Model = Annotated[
 ]
 ReaderPlace = Annotated[
     str | None,
-    typer.Option("--reader", help="Another reader than the model's own: a folder or hub id."),
+    typer.Option(
+        "--reader", help="Another reader than the model's own: dpr-mini, a folder or hub id."
+    ),
 ]
 CollectionFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A collection.")]
 

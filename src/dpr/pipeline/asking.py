@@ -220,8 +220,8 @@ class Pipeline:
         opened = self.newest
         if opened.reader is None:
             raise CollectionError(
-                f"{self.collection.path}: no reader to answer with; its model has none: open it "
-                "with reader=FOLDER, or use search"
+                f"{self.collection.path}: no reader to answer with; its model has none: give one "
+                'with reader="dpr-mini" or a folder (--reader on the command line), or search'
             )
         asked = [
             q if isinstance(q, Question) else Question("", question_text(q)) for q in questions

@@ -240,12 +240,12 @@ def check_apart(target: str | os.PathLike[str], sources: Iterable[str | os.PathL
     """Refuse to write over what is read.
 
     Raises:
-        InputError: the file is one of the sources, or lies in one that is a collection.
+        InputError: the file is one of the sources, or lies in one that is a folder.
     """
     file = Path(target)
     for source in map(Path, sources):
         same = file.exists() and source.exists() and file.samefile(source)
-        inside = is_collection(source) and source.resolve() in file.resolve().parents
+        inside = source.resolve() in file.resolve().parents
         if same or inside:
             raise InputError(
                 "is or lies in what is read, and would change it; give another file",

@@ -133,9 +133,11 @@ class _Doctor:
             self._tokens = TokenCounts(tokenizer, settings.question_length, settings.passage_length)
         if clean is not None:
             for file in (*files, *tests):
-                if clean.resolve() == file.resolve():
+                copy = clean.resolve()
+                if file.resolve() in (copy, *copy.parents):
                     raise InputError(
-                        "is one of the files to look at; give the copy another name",
+                        "is one of the files to look at, or lies in a folder of them; give the "
+                        "copy another name",
                         source=str(clean),
                     )
 

@@ -72,6 +72,7 @@ class Run(Generic[Batch]):
         self._stepper = self.engine.prepare(self.optimizer)
         self.position = Position()
         self._stopping = False
+        self._saved = time.monotonic()  # when the state was kept, or the run was made
         self._measured: dict[str, float] = {}
         self.description = describe | {"loop": asdict(settings)}
         if self.engine.processes.count > 1:
@@ -171,7 +172,7 @@ class Run(Generic[Batch]):
         if len(batches) != count:
             raise DPRError(f"epoch {epoch} has {len(batches)} batches, the first {count}")
         every = math.ceil(per_epoch / self.settings.evaluations)
-        last_saved = last_logged = time.monotonic()
+        last_logged = time.monotonic()
         sums: dict[str, float] = {}
         steps, size = 0, self.settings.accumulate
         for index in range(self.position.step % per_epoch, per_epoch):
@@ -191,9 +192,8 @@ class Run(Generic[Batch]):
                 self._evaluate()
                 last_logged = time.monotonic()
             stopping = self.engine.stopped(self._stopping)
-            if stopping or time.monotonic() - last_saved > self.settings.checkpoint_seconds:
+            if stopping or time.monotonic() - self._saved > self.settings.checkpoint_seconds:
                 self._checkpoint()
-                last_saved = time.monotonic()
             if stopping:
                 self.engine.processes.wait()  # or the launcher ends who is writing still
                 raise KeyboardInterrupt
@@ -309,6 +309,7 @@ class Run(Generic[Batch]):
         if self.engine.is_main:
             self.position.scaler = self.engine.state()
             save_checkpoint(self.folder.checkpoint, self.parameters, self.optimizer, self.position)
+        self._saved = time.monotonic()
 
 
 def _plain(values: dict[str, Any], prefix: str = "") -> dict[str, str | int | float]:
