@@ -95,6 +95,33 @@ def test_several_files_and_what_is_wrong(run: Run, tmp_path: Path) -> None:
     assert one.read_bytes() == before
 
 
+def test_what_would_not_be_used_is_refused_before_anything_is_read(
+    run: Run, tmp_path: Path, collection: Path, documents: Path
+) -> None:
+    files = ("--train", tmp_path / "absent.jsonl", "--to", tmp_path / "out.jsonl")
+    for given, said in (
+        (("--model", "nobody"), "--model nobody would not be used"),
+        (("--model", "nobody", "--by", "bm25"), "give --by dense or --by both"),
+        (("--split", "words:5"), "name them by --passages"),
+        (("--split", "words:100", "--passages", collection), "--split words:100 would not be used"),
+    ):
+        refused = run("mine", *files, *given)
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.stderr.replace("│", " ").split())
+    for given in (("--model", "x", "--by", "dense"), ("--split", "none", "--passages", documents)):
+        assert "absent.jsonl: no such file" in run("mine", *files, *given).stderr
+
+
+def test_defaults_that_depend_are_told() -> None:
+    shown = CliRunner().invoke(app, ["mine", "--help"], env={"COLUMNS": "300"}).stdout
+    for name, default in (
+        ("model", "that of the first collection of --passages, else dpr-mini"),
+        ("split", "words:100"),
+    ):
+        (line,) = [one for one in shown.splitlines() if one.startswith(f"│    --{name} ")]
+        assert f"[default: ({default})]" in line
+
+
 def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:
     shown = CliRunner().invoke(app, ["mine", "--help"], env={"COLUMNS": "300"}).stdout
     for field in fields(MiningSettings):

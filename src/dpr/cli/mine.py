@@ -6,6 +6,7 @@ Takes what a person typed, gives it to ``dpr.pipeline.mining``. Knows nothing of
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +17,8 @@ from rich.table import Table
 
 from dpr.cli import terminal
 from dpr.cli.evaluate import telling
-from dpr.cli.options import Json, Model, OnError, with_settings
-from dpr.cli.sources import Split
+from dpr.cli.options import Json, OnError, with_settings
+from dpr.cli.sources import SPLIT_TEXT
 from dpr.cli.train import Misplaced, TrainFiles
 from dpr.samples.negatives import FILTERS, MiningSettings
 
@@ -43,6 +44,19 @@ Passages = Annotated[
     ),
 ]
 RankedBy = Annotated[By, typer.Option(help="What ranks: words, the model's vectors, or both.")]
+RankingModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Whose vectors rank (--by dense or both): a model of the package, or a folder that "
+        "training made.",
+        show_default="that of the first collection of --passages, else dpr-mini",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help=f"Of documents of --passages: {SPLIT_TEXT}", show_default="words:100"),
+]
 Teacher = Annotated[
     str,
     typer.Option(
@@ -63,9 +77,9 @@ def mine(
     to: To,
     passages: Passages = None,
     by: RankedBy = By.bm25,
-    model: Model = None,
+    model: RankingModel = None,
     teacher: Teacher = "",
-    split: Split = "words:100",
+    split: Split = None,
     on_error: Misplaced = OnError.stop,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -89,6 +103,7 @@ def mine(
     from dpr.pipeline.mining import mine_file
 
     check_apart(to, [*train, *(passages or ())])
+    _check_used(by, model, split, passages or ())
     began = time.monotonic()
     samples = read_all(train, on_error.value, unanswerable=True)
     try:
@@ -100,7 +115,7 @@ def mine(
                 by=by.value,
                 model=model,
                 teacher=teacher,
-                split=split,
+                split="words:100" if split is None else split,
                 settings=settings,
                 overwrite=overwrite,
                 tell=tell,
@@ -109,6 +124,22 @@ def mine(
         terminal.note("what is done is kept; run the same command again to go on")
         raise
     _show(done, settings, time.monotonic() - began, as_json)
+
+
+def _check_used(by: By, model: str | None, split: str | None, passages: Sequence[str]) -> None:
+    """Refuse what would change nothing: whoever gives it believes that it does."""
+    from dpr.pipeline.building import is_collection
+
+    if model is not None and by is By.bm25:
+        raise typer.BadParameter(
+            f"--model {model} would not be used, since --by bm25 ranks by words alone; give --by "
+            "dense or --by both, or leave --model out"
+        )
+    if split is not None and all(map(is_collection, passages)):
+        raise typer.BadParameter(
+            f"--split {split} would not be used: it cuts documents, and none are given; name them "
+            "by --passages (a collection's passages are cut already), or leave --split out"
+        )
 
 
 def _show(done: MinedFile, settings: MiningSettings, seconds: float, as_json: bool) -> None:

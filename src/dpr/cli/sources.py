@@ -58,12 +58,12 @@ ModelName = Annotated[
 Tower = Annotated[
     str | None, typer.Option(metavar="PLACE", help="In place of --model: a folder or hub id.")
 ]
-_SPLIT = "words:N, sentences:N or paragraphs:N (N words at most), or none."
-Split = Annotated[str, typer.Option(help=_SPLIT)]
+SPLIT_TEXT = "words:N, sentences:N or paragraphs:N (N words at most), or none."
+Split = Annotated[str, typer.Option(help=SPLIT_TEXT)]
 SplitAsBefore = Annotated[
     str | None,
     typer.Option(
-        "--split", show_default="as before, or as the collection's first source", help=_SPLIT
+        "--split", show_default="as before, or as the collection's first source", help=SPLIT_TEXT
     ),
 ]
 SourceFormat = Annotated[Format, typer.Option(help="What the source is.")]
