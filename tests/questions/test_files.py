@@ -77,7 +77,7 @@ def test_lines_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("[{},\n]", ":2: a comma before the end"),
         ("[{},,{}]", ":1: expected an object, found ','"),
         ("[{}]\n[]", ":2: there is more after the end"),
-        ('[{"a":\n "b}]', ":2: not JSON: Unterminated string"),
+        ('[{"a":\n "b}]', ":2: not JSON: Unterminated string$"),
         ('[{"a":\n}]', ":2: not JSON: Expecting value"),
         ('[{"a":' + "[" * 200_000, ":1: not JSON"),
         ('[{"a": ' + "9" * 5000 + "}]", ":1: not JSON"),

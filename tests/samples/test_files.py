@@ -163,6 +163,8 @@ def test_unanswerable_squad_questions_have_no_positive(tmp_path: Path) -> None:
         ('[{"question": "q", "answers": "a"}]', "'answers' is not a list"),
         ('[{"question": "q", "positive_ctxs": [{}]}]', "no 'text'"),
         ('{"question": "q"}\n{"question": 3}', "line 2"),
+        ('{"questoin": "q"}\n{"question": "q"}', "line 1: expected an object with a 'question'"),
+        ('\n{"data": 3}\n{"question": "q"}', "line 2: expected an object with a 'question'"),
         ('{"data": [{"title": "t"}]}', "not SQuAD's layout"),
     ],
 )

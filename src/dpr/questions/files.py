@@ -114,7 +114,8 @@ class _ListReader:
             except json.JSONDecodeError as error:
                 # It may only be cut off. grow() drops what lies before the object.
                 if not self.grow():
-                    raise self.error(f"not JSON: {error.msg}", error.pos) from None
+                    what = error.msg.removesuffix(" starting at").removesuffix(" at")
+                    raise self.error(f"not JSON: {what}", error.pos) from None
             except (ValueError, RecursionError) as error:
                 raise self.error(f"not JSON: {error}", self.at) from None
             else:

@@ -7,16 +7,22 @@ reads the same with the place of each sample, and goes on after what is malforme
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpr.corpus.lines import LineDecoder, decode_text, open_bytes
+from dpr.corpus.lines import LineDecoder, open_bytes
 from dpr.errors import InputError, SettingsError
 from dpr.questions.files import read_records
+from dpr.samples.formats import (
+    check_file,
+    has_lines,
+    has_list,
+    load_json,
+    squad_articles,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,51 +124,10 @@ def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:
         for number, (_, record) in enumerate(read_records(path), 1):
             yield sample_from_json(record, path, f"record {number}")
         return
-    for _, _, found in squad_samples(squad_articles(load_whole(path), path), path):
+    for _, _, found in squad_samples(squad_articles(path), path):
         if isinstance(found, InputError) and not isinstance(found, MisplacedError):
             raise found
         yield found
-
-
-def check_file(path: Path) -> None:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{what}; give a DPR training JSON or a SQuAD JSON", source=str(path))
-
-
-def load_whole(path: Path) -> Any:
-    with open_bytes(path) as stream:
-        return load_json(decode_text(stream.read(), str(path)), path, None)
-
-
-def squad_articles(data: Any, path: Path) -> list[Any]:
-    if isinstance(data, dict) and isinstance(data.get("data"), list):
-        articles: list[Any] = data["data"]
-        return articles
-    raise InputError(
-        "neither a DPR training JSON (a list of samples with 'question' and 'positive_ctxs', "
-        "or one such sample a line) nor a SQuAD JSON (an object with a list under 'data')",
-        source=str(path),
-    )
-
-
-def has_lines(path: Path) -> bool:
-    """Whether the first line is a sample of its own."""
-    with open_bytes(path) as stream:
-        first = next(filter(bytes.strip, LineDecoder(path).raw_lines(stream)), b"").lstrip()
-    if not first.startswith(b"{"):
-        return False
-    try:
-        record = json.loads(first)
-    except ValueError:  # bytes that are no text are told of when all of it is read
-        return False
-    return isinstance(record, dict) and "question" in record
-
-
-def has_list(path: Path) -> bool:
-    """Whether it begins as a list of samples does."""
-    with open_bytes(path) as stream:
-        return stream.peek(4096).lstrip()[:1] == b"["
 
 
 def _read_lines(path: Path) -> Iterator[TrainingSample]:
@@ -172,19 +137,6 @@ def _read_lines(path: Path) -> Iterator[TrainingSample]:
             line, number = decode(raw), decode.number
             if line.strip():
                 yield sample_from_json(load_json(line, path, number), path, f"line {number}")
-
-
-def load_json(text: str, path: Path, line: int | None) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"not valid JSON: {error.msg} at character {error.pos}",
-            source=str(path),
-            line=line or error.lineno,
-        ) from error
-    except (ValueError, RecursionError) as error:  # a number too long, lists too deep
-        raise InputError(f"not read as JSON: {error}", source=str(path), line=line) from error
 
 
 def sample_from_json(record: Any, path: Path, where: str) -> TrainingSample:

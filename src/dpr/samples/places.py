@@ -14,16 +14,14 @@ from typing import Any
 from dpr.corpus.lines import LineDecoder, UnreadableError, open_bytes
 from dpr.errors import InputError
 from dpr.questions.files import read_records
-from dpr.samples.files import (
-    TrainingSample,
+from dpr.samples.files import TrainingSample, sample_from_json, squad_samples
+from dpr.samples.formats import (
     check_file,
     has_lines,
     has_list,
     load_json,
     load_whole,
-    sample_from_json,
     squad_articles,
-    squad_samples,
 )
 
 
@@ -64,7 +62,7 @@ def read_placed(path: str | Path) -> Iterator[Placed]:
         yield from _placed_list(path)
         return
     try:
-        articles = squad_articles(load_whole(path), path)
+        articles = squad_articles(path)
     except InputError:
         # Perhaps they are lines, and the first is malformed.
         if not any(one.sample and one.sample.positives for one in _placed_lines(path)):
