@@ -353,6 +353,25 @@ def test_squad_files_and_their_copy(tmp_path: Path) -> None:
     assert list(read_samples(tmp_path / "c.jsonl")) == list(read_samples(path, None, "skip"))
 
 
+def test_squad_of_another_layout_is_told_in_words(tmp_path: Path) -> None:
+    qas = [{"answers": []}, {"question": "Which?", "answers": ["mount Bodele"]}]
+    path = tmp_path / "squad.json"
+    data = {"data": [{"title": "B", "paragraphs": [{"context": text_of(1), "qas": qas}]}]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    (found,) = diagnose([path]).found
+    assert [(one.place, one.what) for one in found.examples] == [
+        (
+            "data[0].paragraphs[0].qas[0]",
+            "not SQuAD's layout: 'question' is missing; expected a string",
+        ),
+        (
+            "data[0].paragraphs[0].qas[1]",
+            'not SQuAD\'s layout: answers[0] is a string "mount Bodele"; expected an object with '
+            "'text'",
+        ),
+    ]
+
+
 def test_files_that_cannot_be_read_to_their_end(tmp_path: Path, records: list[Record]) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(records)[:-100], encoding="utf-8")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from dpr.errors import InputError, SettingsError
 from dpr.samples.files import Context, SampleCounts, read_samples, sample_to_json
 
+QA = "data[1].paragraphs[0].qas[0]"
 RECORD = {
     "question": "who lives in the castle",
     "answers": ["the king"],
@@ -118,7 +120,7 @@ def test_squad_gives_title_and_spans(tmp_path: Path) -> None:
 
 def test_an_answer_that_does_not_stand_at_its_offset(tmp_path: Path) -> None:
     path = write(tmp_path / "s.json", squad("The king", 4))
-    with pytest.raises(InputError, match=r"'The king' does not stand at character 4"):
+    with pytest.raises(InputError, match=r"qas\[0\]: .*'The king' does not stand at character 4"):
         list(read_samples(path))
     counts = SampleCounts()
     assert list(read_samples(path, counts, on_error="skip")) == []
@@ -227,10 +229,56 @@ def test_real_squad(shared_data: Path) -> None:
         assert {context.text[a:b] for a, b in context.answers} == set(sample.answers)
 
 
-def test_a_squad_question_that_is_no_string_is_refused(tmp_path: Path) -> None:
-    paragraph = {"context": "the king", "qas": [{"question": 7, "answers": []}]}
-    path = tmp_path / "squad.json"
-    data = {"data": [{"title": "t", "paragraphs": [paragraph]}]}
-    path.write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(InputError, match=r"not SQuAD's layout.*no string"):
+@pytest.mark.parametrize(
+    ("place", "wrong", "told"),
+    [
+        ("data[1]", 5, "found 5; expected an object with 'paragraphs'"),
+        ("data[1]", {"title": "t"}, "'paragraphs' is missing; expected a list"),
+        ("data[1].paragraphs[0]", {"context": "c"}, "'qas' is missing; expected a list"),
+        ("data[1].paragraphs[0]", {"qas": {}}, "'qas' is an object {}; expected a list"),
+        (QA, "text", "found a string \"text\"; expected an object with 'question'"),
+        (QA, {"answers": []}, "'question' is missing; expected a string"),
+        (QA, {"question": 7}, "'question' is 7; expected a string"),
+        (QA, {"question": "q", "answers": None}, "'answers' is null; expected a list"),
+        (
+            QA,
+            {"question": "q", "answers": ["a"]},
+            "answers[0] is a string \"a\"; expected an object with 'text'",
+        ),
+        (
+            QA,
+            {"question": "q", "answers": [{"answer_start": 0}]},
+            "'text' of answers[0] is missing; expected a string",
+        ),
+        (
+            QA,
+            {"question": "q", "answers": [{"text": "The", "answer_start": "0"}]},
+            "'answer_start' of answers[0] is a string \"0\"; expected a whole number",
+        ),
+        (
+            QA,
+            {"question": "q", "answers": [{"text": "The", "answer_start": 0.5}]},
+            "'answer_start' of answers[0] is 0.5; expected a whole number",
+        ),
+    ],
+)
+def test_squad_of_another_layout_is_told_in_words_and_by_place(
+    tmp_path: Path, place: str, wrong: Any, told: str
+) -> None:
+    for name in reversed(re.findall(r"\w+(?=\[)", place.removeprefix("data[1]"))):
+        wrong = {"context": "The king", name: [wrong]}
+    path = write(tmp_path / "s.json", {"data": [*squad("The king", 0)["data"], wrong]})
+    samples = read_samples(path)
+    assert next(samples).answers == ("The king",)
+    with pytest.raises(InputError) as caught:
+        next(samples)
+    assert str(caught.value) == f"{path}, {place}: not SQuAD's layout: {told}"
+
+
+@pytest.mark.parametrize("context", [{}, {"context": None}])
+def test_a_squad_paragraph_without_a_text(tmp_path: Path, context: dict[str, Any]) -> None:
+    paragraph = {"qas": [{"question": "who?", "answers": []}], **context}
+    path = write(tmp_path / "s.json", {"data": [{"title": "t", "paragraphs": [paragraph]}]})
+    said = r"qas\[0\]: .*'context' of its paragraph is (missing|null); expected a string"
+    with pytest.raises(InputError, match=said):
         list(read_samples(path))

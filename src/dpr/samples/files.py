@@ -7,6 +7,7 @@ reads the same with the place of each sample, and goes on after what is malforme
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from dpr.samples.formats import (
     load_json,
     squad_articles,
 )
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,59 +224,79 @@ def squad_samples(
     """One sample a question, or the error in its place; other paragraphs are left to the batch as
     negatives. Gives the place, and whether the question is said to be unanswerable."""
     for at, article in enumerate(articles):
-        for where, paragraph in _members(article, "paragraphs", f"data[{at}]"):
-            for place, qa in _members(paragraph, "qas", where):
+        for where, paragraph in _members(article, "paragraphs", f"data[{at}]", path):
+            for place, qa in _members(paragraph, "qas", where, path):
                 found: TrainingSample | InputError
                 try:
-                    if isinstance(qa, KeyError | TypeError):
+                    if isinstance(qa, InputError):
                         raise qa
                     title = str(article.get("title", "")).replace("_", " ")
-                    found = _squad_sample(qa, paragraph["context"], title, path)
-                except MisplacedError as error:
+                    found = _squad_sample(qa, paragraph, title, f"{path}, {place}")
+                except InputError as error:
                     found = error
-                except (KeyError, TypeError, AttributeError) as error:
-                    found = InputError(f"not SQuAD's layout: {error!r}", source=str(path))
                 impossible = isinstance(qa, Mapping) and bool(qa.get("is_impossible"))
                 yield place, impossible, found
 
 
-def _members(value: Any, key: str, place: str) -> Iterator[tuple[str, Any]]:
+def _members(value: Any, key: str, place: str, path: Path) -> Iterator[tuple[str, Any]]:
     """The members of a list under a key, with their places; the error where there is none."""
-    if isinstance(value, KeyError | TypeError):
+    if isinstance(value, InputError):
         yield place, value
-    elif not isinstance(value, Mapping):
-        yield place, TypeError(f"expected an object, found {str(value)[:40]!r}")
-    elif key not in value:
-        yield place, KeyError(key)
-    elif not isinstance(value[key], list):
-        yield place, TypeError(f"{key!r} is not a list")
+        return
+    try:
+        members = _field(value, key, list, f"{path}, {place}")
+    except InputError as error:
+        yield place, error
     else:
-        yield from ((f"{place}.{key}[{at}]", one) for at, one in enumerate(value[key]))
+        yield from ((f"{place}.{key}[{at}]", one) for at, one in enumerate(members))
 
 
-def _squad_sample(qa: Mapping[str, Any], text: Any, title: str, path: Path) -> TrainingSample:
-    if not isinstance(text, str) or not isinstance(qa["question"], str):
-        raise TypeError("a context or question that is no string")
-    spans = []
-    for answer in qa.get("answers", ()):
-        start = answer["answer_start"]
-        end = start + len(answer["text"])
-        if text[start:end] != answer["text"]:
+def _squad_sample(qa: Any, paragraph: Any, title: str, source: str) -> TrainingSample:
+    question = _field(qa, "question", str, source)
+    text = _field(paragraph, "context", str, source, "its paragraph")
+    spans, answers = [], []
+    for at, answer in enumerate(_field(qa, "answers", list, source) if "answers" in qa else ()):
+        said = _field(answer, "text", str, source, f"answers[{at}]")
+        start = _field(answer, "answer_start", int, source, f"answers[{at}]")
+        end = start + len(said)
+        if text[start:end] != said:
             raise MisplacedError(
-                f"question {qa.get('id')!r}: the answer {answer['text']!r} does not stand at "
+                f"question {qa.get('id')!r}: the answer {said!r} does not stand at "
                 f"character {start}, where {text[start:end]!r} does",
-                source=str(path),
+                source=source,
             )
+        answers.append(said)
         if end > start:
             spans.append((start, end))
     passage = Context(text, title, "", tuple(dict.fromkeys(spans)))
     impossible = bool(qa.get("is_impossible"))
     return TrainingSample(
-        qa["question"],
-        tuple(dict.fromkeys(answer["text"] for answer in qa.get("answers", ()))),
+        question,
+        tuple(dict.fromkeys(answers)),
         () if impossible else (passage,),
         (passage,) if impossible else (),
     )
+
+
+def _field(value: Any, key: str, kind: type, source: str, owner: str = "") -> Any:
+    """What stands under a key of SQuAD JSON, where it is of the type that SQuAD has there."""
+    of = f" of {owner}" if owner else ""
+    if not isinstance(value, Mapping):
+        found = f"{owner} is" if owner else "found"
+        what = f"{found} {_told(value)}; expected an object with {key!r}"
+    elif key not in value:
+        what = f"{key!r}{of} is missing; expected {_KINDS[kind]}"
+    elif type(value[key]) is not kind:
+        what = f"{key!r}{of} is {_told(value[key])}; expected {_KINDS[kind]}"
+    else:
+        return value[key]
+    raise InputError(f"not SQuAD's layout: {what}", source=source)
+
+
+def _told(value: Any) -> str:
+    """The beginning of how JSON writes a value; before it the type, where that is not plain."""
+    name = _KINDS[type(value)] if isinstance(value, dict | list | str) else ""
+    return f"{name} {json.dumps(value)[:40]}".lstrip()
 
 
 def sample_to_json(sample: TrainingSample) -> dict[str, Any]:
