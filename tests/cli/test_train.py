@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from dpr.cli import app, following
+from dpr.cli.options import attribute_texts
 from dpr.collection import Collection
 from dpr.errors import MissingExtraError
 from dpr.models import DPRContextEncoder, DPRQuestionEncoder
@@ -278,6 +280,22 @@ def test_every_setting_is_an_option_with_its_default_and_a_text() -> None:
                     assert "[default: " in line
                     assert isinstance(field.default, bool) or f"[default: {field.default}]" in line
                 assert len(line.split("default")[0].split()) > 4
+
+
+def test_settings_that_a_text_names_are_options_of_the_same_verb() -> None:
+    retriever = (LoopSettings, RetrieverSettings, RefreshSettings)
+    every = {field.name for kind in (*retriever, ReaderSettings) for field in fields(kind)}
+    for kinds in (retriever, (LoopSettings, ReaderSettings)):
+        own = {field.name for kind in kinds for field in fields(kind)}
+        for kind in kinds:
+            for name, text in attribute_texts(kind.__doc__ or "").items():
+                assert every & set(re.findall(r"'(\w+)'", text)) <= own, name
+
+
+def test_a_folder_that_is_none_of_beirs_is_told_of_them(run: Run, tmp_path: Path) -> None:
+    refused = run("train", "retriever", "--train", tmp_path, "--to", tmp_path / "run")
+    assert refused.exit_code == 1
+    assert "is a folder; give a DPR training JSON, a SQuAD JSON, or a BEIR" in refused.stderr
 
 
 def test_impossible_settings_and_samples_are_told(

@@ -33,7 +33,7 @@ class LoopSettings:
         precision: of the models' arithmetic: "float32", "bfloat16" or "float16"; weights, losses
             and the optimizer stay float32.
         accumulate: batches an update is made of. It saves memory, but each batch still has only
-            its own passages as negatives; to have all of them, see ``cached``.
+            its own passages as negatives.
         patience: evaluations without a better one after which training ends; 0 to go on.
     """
 
@@ -83,6 +83,7 @@ class RetrieverSettings:
         pack_tokens: tokens that go through the model at once.
         cached: compute vectors without their graphs and once more for the gradients, so that
             memory is that of ``pack_tokens`` whatever the batch; costs a third more arithmetic.
+            Unlike with ``accumulate``, each question has all passages of the batch as negatives.
         question_tower_only: leave the context encoder as it is, so that collections need not be
             encoded anew; the passages of the training files are encoded once.
         rates: "name=rate,..." of datasets: a batch then holds one dataset, and an epoch goes
