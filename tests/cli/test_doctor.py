@@ -83,11 +83,21 @@ def test_control_characters_never_reach_the_terminal(run: Any, tmp_path: Path) -
     ("arguments", "code", "why"),
     [
         (("absent.json",), 1, "no such file"),
+        (("empty.json",), 1, "empty.json: no sample in it"),
         ((), 2, "Missing argument"),
         (("a.jsonl", "--near", "2"), 1, "near=2"),
     ],
 )
-def test_what_is_wrong_is_said(run: Any, arguments: tuple[str, ...], code: int, why: str) -> None:
+def test_what_is_wrong_is_said(
+    run: Any,
+    arguments: tuple[str, ...],
+    code: int,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.json").write_text("[]", encoding="utf-8")
     refused = run("doctor", *arguments)
     assert refused.exit_code == code
     assert why in refused.output

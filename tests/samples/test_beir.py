@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpr.errors import InputError
-from dpr.samples.beir import beir_files, is_beir, read_beir_samples
+from dpr.samples.beir import beir_files, beir_questions, is_beir, read_beir_samples
 from dpr.samples.files import Context, SampleCounts
 
 
@@ -38,6 +38,8 @@ def test_the_judgements_for_training_by_grade(tmp_path: Path) -> None:
     assert sample.positives == (Context("text 2", "T2", "d2"), Context("text 0", "T0", "d0"))
     assert not sample.best_negatives
     assert (counts.read, counts.without_positive) == (1, 1)
+    (first, given), (second, other) = beir_questions(folder)
+    assert (first, given, second, other.positives) == ("q1", sample, "q2", ())
     assert [path.name for path in beir_files(folder)] == [
         "corpus.jsonl", "test.tsv", "train.tsv", "queries.jsonl",
     ]  # fmt: skip

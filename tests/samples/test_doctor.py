@@ -14,6 +14,7 @@ import pytest
 from dpr.errors import InputError, SettingsError
 from dpr.questions import write_question_set
 from dpr.records import Question, QuestionSet
+from dpr.samples.beir import read_beir_samples
 from dpr.samples.doctor import DoctorSettings, diagnose
 from dpr.samples.files import read_samples
 from dpr.samples.findings import KINDS
@@ -279,6 +280,39 @@ def test_tests_of_other_formats(tmp_path: Path, records: list[Record]) -> None:
     leaked = ("leaked-question", "line 6", "")
     assert told(path, tests=[table]) == told(path, tests=[lines]) == [leaked]
     assert told(path, tests=[folder]) == [leaked, ("passage-in-test", "line 6", "positive_ctxs[0]")]
+
+
+def test_beir_folders_and_their_copy(tmp_path: Path, records: list[Record]) -> None:
+    folder = tmp_path / "beir"
+    asked = [Question(f"q{n}", records[n]["question"], (f"mount {SOURCES[n]}",)) for n in range(3)]
+    again = Question("q9", records[0]["question"], (f"mount {SOURCES[0]}",))
+    judged = {"q0": {"d0": 1}, "q1": {"d1": 2}, "q2": {"d2": 0}, "q9": {"d0": 1}}
+    questions = QuestionSet("b", (*asked, again), judged)
+    write_question_set(folder, questions, "beir", split="train")
+    corpus = [{"_id": f"d{n}", "title": RIVERS[n], "text": text_of(n)} for n in range(3)]
+    write(folder / "corpus.jsonl", corpus)
+    assert told(folder) == [
+        ("no-positive", "question q2", ""),
+        ("repeated-question", "question q9", ""),
+    ]
+    for place in (folder / "corpus.jsonl", folder / "copy.jsonl"):
+        with pytest.raises(InputError, match="or lies in a folder of them"):
+            diagnose([folder], clean=place)
+    assert diagnose([folder], clean=tmp_path / "c.jsonl").samples == 4
+    assert list(read_samples(tmp_path / "c.jsonl")) == list(read_beir_samples(folder))
+    (folder / "corpus.jsonl").unlink()
+    with pytest.raises(InputError, match=r"beir"):
+        diagnose([folder])
+
+
+@pytest.mark.parametrize("text", ["[]", '{"data": []}', '{"data": [{"paragraphs": []}]}'])
+def test_files_without_a_sample_are_refused(
+    tmp_path: Path, records: list[Record], text: str
+) -> None:
+    empty, path = tmp_path / "empty.json", write(tmp_path / "a.jsonl", records)
+    empty.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"empty\.json: no sample in it; give a file"):
+        diagnose([path, empty])
 
 
 def test_near_copies_of_test_passages(tmp_path: Path, records: list[Record]) -> None:

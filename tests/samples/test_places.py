@@ -135,7 +135,9 @@ def test_records_keep_what_samples_do_not_know(tmp_path: Path) -> None:
     assert one.record is not None and one.record["kept"] == {"as": "it is"}
 
 
-@pytest.mark.parametrize("text", ["", "some text", '{"rows": []}', '{"data": 5}'])
+@pytest.mark.parametrize(
+    "text", ["", "some text", '{"rows": []}', '{"data": 5}', "[]", '{"data": []}']
+)
 def test_files_of_no_known_format(tmp_path: Path, text: str) -> None:
     path = write(tmp_path / "a.json", text)
     with pytest.raises(InputError, match=r"a\.json"):

@@ -27,7 +27,7 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE...",
-        help="Samples to train on: DPR JSON or JSON lines, or SQuAD JSON.",
+        help="Samples to train on: DPR JSON or JSON lines, SQuAD JSON, or a BEIR folder.",
         show_default=False,
     ),
 ]
@@ -36,8 +36,7 @@ TestFiles = Annotated[
     typer.Option(
         "--test",
         metavar="PATH",
-        help="What must not be trained on: likewise, or a BEIR folder or any set of questions; "
-        "repeatable.",
+        help="What must not be trained on: likewise, or any set of questions; repeatable.",
     ),
 ]
 Clean = Annotated[

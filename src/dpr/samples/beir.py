@@ -25,15 +25,27 @@ def is_beir(place: Path) -> bool:
 
 
 def read_beir_samples(folder: Path, counts: SampleCounts | None = None) -> Iterator[TrainingSample]:
+    """The samples of ``beir_questions`` that have a positive; those without are counted.
+
+    Raises:
+        InputError: see ``beir_questions``.
+    """
+    counts = counts if counts is not None else SampleCounts()
+    for _, sample in beir_questions(folder):
+        counts.read += bool(sample.positives)
+        counts.without_positive += not sample.positives
+        if sample.positives:
+            yield sample
+
+
+def beir_questions(folder: Path) -> Iterator[tuple[str, TrainingSample]]:
     """The questions that are judged in ``qrels/train.tsv``, or in the only file that there is, as
-    ``dpr.questions.beir`` reads them. A question's documents come in the order of their grades;
-    those of grade 0 and below are none of its positives. Questions without one are dropped and
-    counted.
+    ``dpr.questions.beir`` reads them, each with its id. A question's documents come in the order of
+    their grades; those of grade 0 and below are none of its positives.
 
     Raises:
         InputError: a file is malformed or missing, or a relevant document is not in the corpus.
     """
-    counts = counts if counts is not None else SampleCounts()
     questions = read_beir(folder, SPLIT)
     grades = {
         one.id: {doc: grade for doc, grade in questions.judgements[one.id].items() if grade > 0}
@@ -54,10 +66,7 @@ def read_beir_samples(folder: Path, counts: SampleCounts | None = None) -> Itera
     for question in questions.questions:
         own = sorted(grades[question.id].items(), key=lambda pair: -pair[1])
         positives = tuple(contexts[document] for document, _ in own)
-        counts.read += bool(own)
-        counts.without_positive += not own
-        if own:
-            yield TrainingSample(question.text, question.answers, positives)
+        yield question.id, TrainingSample(question.text, question.answers, positives)
 
 
 def beir_files(folder: Path) -> list[Path]:

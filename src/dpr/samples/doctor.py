@@ -85,7 +85,8 @@ def diagnose(
     """Look for faults in training data.
 
     Args:
-        files: samples to train on: DPR JSON, DPR JSON lines, SQuAD JSON, plain or gzipped.
+        files: samples to train on: DPR JSON, DPR JSON lines, SQuAD JSON, plain or gzipped; or BEIR
+            folders.
         test_files: what must not be trained on: likewise, or any set of questions.
         clean: where to write the samples without what is faulty, as DPR JSON lines.
         examples: findings of each kind that are kept; None keeps all.
@@ -94,8 +95,9 @@ def diagnose(
         tell: called now and then with what is being done.
 
     Raises:
-        InputError: a file is not there or of no known format; or ``clean`` is asked for and a file
-            cannot be read to its end, changes while it is read, or is the copy itself.
+        InputError: a file is not there, of no known format or without samples; or ``clean`` is
+            asked for and a file cannot be read to its end, changes while it is read, or is the copy
+            itself.
         MissingExtraError: the package ``regex`` is not installed.
     """
     if not files:
@@ -133,8 +135,7 @@ class _Doctor:
             self._tokens = TokenCounts(tokenizer, settings.question_length, settings.passage_length)
         if clean is not None:
             for file in (*files, *tests):
-                copy = clean.resolve()
-                if file.resolve() in (copy, *copy.parents):
+                if clean.resolve().is_relative_to(file.resolve()):
                     raise InputError(
                         "is one of the files to look at, or lies in a folder of them; give the "
                         "copy another name",

@@ -1,7 +1,7 @@
 """Training samples with their places: all that a file holds, what is malformed included.
 
-Takes the files that ``read_samples`` takes; gives samples and errors in the order of the file, each
-with the line or record it stands in. Knows nothing of what is done with them.
+Takes the files that ``read_samples`` takes, and BEIR folders; gives samples and errors in their
+order, each with the line, record or question it stands in. Knows nothing of what is done with them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from dpr.corpus.lines import LineDecoder, UnreadableError, open_bytes
 from dpr.errors import InputError
 from dpr.questions.files import read_records
+from dpr.samples.beir import beir_questions, is_beir
 from dpr.samples.files import TrainingSample, sample_from_json, squad_samples
 from dpr.samples.formats import (
     check_file,
@@ -30,10 +31,11 @@ class Placed:
     """What stands at one place of a file: a sample, or the error that says why there is none.
 
     Attributes:
-        place: ``line 3``, ``record 3, line 41`` or ``data[0].paragraphs[2].qas[1]``.
+        place: ``line 3``, ``record 3, line 41``, ``data[0].paragraphs[2].qas[1]``, or of a BEIR
+            folder ``question q7``, by its id.
         sample: also one without positive passages; None where there is an error.
         error: an ``UnreadableError`` where nothing after it could be read.
-        record: the JSON object that the sample was read from; None in SQuAD JSON.
+        record: the JSON object that the sample was read from; None in SQuAD JSON and BEIR.
         unanswerable: SQuAD 2.0 says that the question has no answer.
     """
 
@@ -45,15 +47,31 @@ class Placed:
 
 
 def read_placed(path: str | Path) -> Iterator[Placed]:
-    """All that a file of samples holds, in its order, with the place of each.
+    """All that a file of samples or a BEIR folder holds, in its order, with the place of each.
 
     What is malformed is given as an error in its place, and reading goes on after it: in JSON lines
     and SQuAD JSON always, in a list as long as the file is JSON. Lists and lines are streamed.
 
     Raises:
-        InputError: there is no such file, or it is none of the formats of ``read_samples``.
+        InputError: there is no such file, it is none of the formats of ``read_samples``, or there
+            is nothing in it; or of a BEIR folder, see ``beir_questions``.
     """
     path = Path(path)
+    empty = True
+    for placed in _placed_any(path):
+        empty = False
+        yield placed
+    if empty:
+        raise InputError(
+            "no sample in it; give a file of questions with their passages", source=str(path)
+        )
+
+
+def _placed_any(path: Path) -> Iterator[Placed]:
+    if is_beir(path):
+        for identity, sample in beir_questions(path):
+            yield Placed(f"question {identity}", sample)
+        return
     check_file(path)
     if has_lines(path):
         yield from _placed_lines(path)
