@@ -112,7 +112,7 @@ class Answer:
 
     Attributes:
         text: the span, exactly as it stands in the passage: ``passage.text[start:end]``.
-        score: what answers are ranked by; see ``dpr.reading`` for the rule.
+        score: what answers are ranked by; see ``dpr.reading.answers`` for the rule.
         passage_id: the passage that the span stands in.
         start, end: character offsets into the passage's text.
         document_start, document_end: character offsets into the source document.

@@ -1,7 +1,7 @@
 """How sure answers are: weights, map and threshold chosen on questions whose answers are known.
 
-What an answer's score is made of is said in ``dpr.reading``; here its numbers are chosen. Three
-things, one after the other, on the same questions:
+What an answer's score is made of is said in ``dpr.reading.answers``; here its numbers are chosen.
+Three things, one after the other, on the same questions:
 
 - the weights of relevance, retrieval and rank with the best F1, or those one starts from where
   these are not worse by more than one standard error of the mean difference (other questions than

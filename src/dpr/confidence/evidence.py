@@ -85,7 +85,7 @@ class Evidence:
         return First(share, exact, overlap)
 
     def _totals(self, settings: ReadingSettings) -> Array:
-        """The share of each answer; see ``dpr.reading``."""
+        """The share of each answer; see ``dpr.reading.answers``."""
         relevance = settings.relevance_weight * self._relevance
         weights = np.maximum.reduceat(relevance, self._first_window)
         weights = weights + settings.retrieval_weight * self._retrieval

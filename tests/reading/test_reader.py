@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dpr import reading
-from dpr.errors import CorruptionError, SettingsError
+from dpr.errors import SettingsError
 from dpr.models import DPRReader
-from dpr.reading import Reader, Reading, ReadingSettings, Span, combine
+from dpr.reading import Reader, ReadingSettings
 from dpr.records import Hit, Passage
 from dpr.tokens import DPRReaderTokenizer, reader_windows
 
@@ -143,86 +141,6 @@ def test_long_passages_are_read_to_their_end(tiny_model: Path) -> None:
     assert {reading.item for reading in readings} == {0}
 
 
-def test_a_passage_in_several_windows_counts_once() -> None:
-    long, short = Passage("a", "x y z"), Passage("b", "w")
-    span = Span(0, 1, 0.0, 1.0)
-    readings = [
-        (Hit(long, 2.0), Reading(0, 0.5, (span,))),
-        (Hit(long, 2.0), Reading(0, 0.5, (Span(0, 1, 0.0, 1.0),))),  # x again, in the overlap
-        (Hit(long, 2.0), Reading(0, 0.5, (Span(2, 3, 0.0, 1.0),))),
-        (Hit(short, 2.0), Reading(1, 0.5, (span,))),
-    ]
-    given = combine(readings, ReadingSettings(no_answer_below=0.0))
-    scores = {answer.text: answer.score for answer in given}
-    assert scores == pytest.approx({"w": 1 / 2, "x": 1 / 2 * 2 / 3, "y": 1 / 2 * 1 / 3})
-
-
-def test_a_more_relevant_window_weighs_more() -> None:
-    passage = Passage("a", "x y")
-    readings = [
-        (Hit(passage, 9.0), Reading(0, 2.0, (Span(0, 1, 0.0, 1.0),))),
-        (Hit(passage, 9.0), Reading(0, 1.0, (Span(2, 3, 0.0, 1.0),))),
-    ]
-    first, second = combine(readings, ReadingSettings(no_answer_below=0.0, relevance_weight=0.5))
-    assert (first.text, second.text) == ("x", "y")
-    assert first.score / second.score == pytest.approx(np.exp(0.5))
-    assert first.score + second.score == pytest.approx(1)
-
-
-def test_a_later_hit_counts_less_by_its_place() -> None:
-    readings = [
-        (Hit(Passage(name, name), 1.0), Reading(n, 0.0, (Span(0, 1, 0.0, 0.0),)))
-        for n, name in enumerate("xyz")
-    ]
-    readings.insert(1, readings[0])  # a second window of the first
-    settings = ReadingSettings(no_answer_below=0.0, rank_weight=2.0)
-    scores = {answer.text: answer.score for answer in combine(readings, settings)}
-    whole = 1 + 1 / 4 + 1 / 9
-    assert scores == pytest.approx({"x": 1 / whole, "y": 1 / 4 / whole, "z": 1 / 9 / whole})
-
-
-def spread(share: float) -> list[tuple[Hit, Reading]]:
-    """A passage whose first answer has this share, and the second one the rest."""
-    spans = (Span(0, 1, np.log(share), 0.0), Span(2, 3, np.log(1 - share), 0.0))
-    return [(Hit(Passage("a", "x y"), 1.0), Reading(0, 0.0, spans))]
-
-
-def test_scores_are_mapped_to_probabilities_and_keep_their_order() -> None:
-    settings = ReadingSettings(no_answer_below=0.0, confidence_slope=0.5, confidence_offset=-1.0)
-    for share in (0.5001, 0.7, 0.99):
-        first, second = combine(spread(share), settings)
-        expected = [1 / (1 + np.exp(1 - np.log(p / (1 - p)) / 2)) for p in (share, 1 - share)]
-        assert [first.score, second.score] == pytest.approx(expected)
-        assert first.text == "x" and first.score > second.score
-    plain = [answer.score for answer in combine(spread(0.7), ReadingSettings(no_answer_below=0.0))]
-    assert plain == pytest.approx([0.7, 0.3])  # as before there was a map
-
-
-def test_no_answer_goes_by_the_probability_that_is_shown() -> None:
-    sure = ReadingSettings(no_answer_below=0.5, confidence_offset=-1.0)
-    assert combine(spread(0.7), sure) == ()  # 0.46
-    assert len(combine(spread(0.7), ReadingSettings(no_answer_below=0.5))) == 1
-
-
-def test_a_share_of_all_is_not_certain() -> None:
-    settings = ReadingSettings(no_answer_below=0.0, confidence_slope=0.4)
-    (only,) = combine(
-        [(Hit(Passage("a", "x"), 1.0), Reading(0, 0.0, (Span(0, 1, 0.0, 0.0),)))], settings
-    )
-    assert 0.99 < only.score < 1
-
-
-def test_settings_kept_for_a_reader_are_for_that_reader_alone() -> None:
-    settings = ReadingSettings(confidence_slope=0.5, no_answer_below=0.3)
-    kept = settings.to_keep({"search": 1}, "mine", "dev.json")
-    assert kept["search"] == 1 and kept["reading"]["questions"] == "dev.json"
-    assert ReadingSettings.kept(json.loads(json.dumps(kept)), lambda: "mine") == settings
-    assert ReadingSettings.kept(kept, lambda: "another") is None
-    assert ReadingSettings.kept({}, lambda: pytest.fail("asked for nothing")) is None
-    with pytest.raises(CorruptionError, match="make no sense"):
-        ReadingSettings.kept({"reading": {"reader": "mine", "settings": {"x": 1}}}, lambda: "mine")
-
-
 def test_another_head_on_the_same_encoder_is_another_reader(reader: Reader) -> None:
     before = reader.fingerprint
     assert before == reader.fingerprint
@@ -231,26 +149,13 @@ def test_another_head_on_the_same_encoder_is_another_reader(reader: Reader) -> N
     assert reader.fingerprint != before
 
 
-def test_settings_follow_a_model_of_few_positions() -> None:
-    assert ReadingSettings().within(512) == ReadingSettings()
-    assert ReadingSettings().within(128) == ReadingSettings(max_length=128, stride=32)
-
-
 def test_only_the_best_hits_are_read(tiny_model: Path) -> None:
     settings = ReadingSettings(passages=1, no_answer_below=0.0)
     reader = Reader.from_pretrained(tiny_model / "reader", settings)
     assert {a.passage_id for a in reader.answer("who", hits())} == {"p0"}
 
 
-def test_settings_outside_what_is_allowed(tiny_model: Path) -> None:
-    with pytest.raises(SettingsError, match="no_answer_below"):
-        ReadingSettings(no_answer_below=1.5)
-    with pytest.raises(SettingsError, match="confidence_slope"):
-        ReadingSettings(confidence_slope=0.0)
-    with pytest.raises(SettingsError, match="confidence_offset"):
-        ReadingSettings(confidence_offset=float("nan"))
-    with pytest.raises(SettingsError, match="passages"):
-        ReadingSettings(passages=0)
+def test_settings_that_the_model_cannot_do(tiny_model: Path) -> None:
     model = DPRReader.from_pretrained(tiny_model / "reader")
     tokenizer = DPRReaderTokenizer.from_pretrained(tiny_model / "reader")
     with pytest.raises(SettingsError, match="512 positions"):
@@ -260,6 +165,6 @@ def test_settings_outside_what_is_allowed(tiny_model: Path) -> None:
 def test_a_reader_is_loaded_to_the_device_that_is_named(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "inference_device", lambda: torch.device("meta"))
+    monkeypatch.setattr("dpr.reading.reader.inference_device", lambda: torch.device("meta"))
     loaded = Reader.from_pretrained(tiny_model / "reader")
     assert {one.device.type for one in loaded.model.parameters()} == {"meta"}
