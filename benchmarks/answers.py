@@ -38,7 +38,7 @@ from dpr.evaluation.records import Bin
 from dpr.pipeline import Pipeline
 from dpr.pipeline.building import index_if_changed
 from dpr.pipeline.calibrating import holds, read_cases
-from dpr.reading import Reading, ReadingSettings, Span, combine, confidence
+from dpr.reading import MAP, Reading, ReadingSettings, Span, combine, confidence
 from dpr.records import Document, Hit, Passage, Question, QuestionSet
 
 SEED, HELD_OUT_STORIES = 20, 32  # of recipes/dpr-mini/prepare.py
@@ -140,7 +140,8 @@ def figures(cases: Sequence[Case], settings: ReadingSettings) -> dict:
     ]
     evidence = Evidence([case.found for case in cases], accepted)
     first = evidence.first(settings)
-    assert np.allclose(first.exact, right) and np.allclose(confidence(first.share, settings), sure)
+    sured = confidence(evidence.grounds(settings), settings)
+    assert np.allclose(first.exact, right) and np.allclose(sured, sure)
     later = [
         (given.score, exact_match(given.text, wanted))
         for one, wanted in zip(answers, accepted, strict=True)
@@ -242,7 +243,7 @@ def main() -> None:
     chosen = calibrate(cases["dev"], start)
     report: dict = {"dev": told(chosen)}
     print(json.dumps(report["dev"], indent=2))
-    bare = replace(start, confidence_slope=1.0, confidence_offset=0.0)
+    bare = replace(start, **{f"confidence_{name}": float(name == "slope") for name in MAP})
     for test in args.tests:
         columns = {"sums": bare, "as they are": start, "as chosen": chosen.settings}
         report[test] = {key: figures(cases[test], one) for key, one in columns.items()}

@@ -9,11 +9,12 @@ import pytest
 
 from dpr.confidence import Evidence
 from dpr.evaluation.answers import exact_match, f1
-from dpr.reading import Reading, ReadingSettings, Span, combine
+from dpr.reading import MAP, Reading, ReadingSettings, Span, combine, confidence
 from dpr.records import Hit, Passage
 
 WORDS = "The king, a king! of old Paris and the queen".split()
 FREE = ReadingSettings(no_answer_below=0.0, answers=1)
+MAPPED = dict(zip(MAP, (0.4, 0.2, 0.1, -0.3, 0.5, -1.0), strict=True))
 
 
 def readings(rng: random.Random) -> list[tuple[Hit, Reading]]:
@@ -41,14 +42,24 @@ def test_first_answers_are_those_of_combine(weights: tuple[float, float, float])
     assert any(not one for one in many)
     names = ("relevance_weight", "retrieval_weight", "rank_weight")
     settings = replace(FREE, **dict(zip(names, weights, strict=True)))
-    first = Evidence(many, accepted).first(settings)
+    evidence = Evidence(many, accepted)
+    first = evidence.first(settings)
+    mapped = replace(settings, **{f"confidence_{name}": weight for name, weight in MAPPED.items()})
+    sure = confidence(evidence.grounds(settings), mapped)
     for number, (one, wanted) in enumerate(zip(many, accepted, strict=True)):
         (given,) = combine(one, settings) or (None,)
+        (scored,) = combine(one, mapped) or (None,)
+        assert sure[number] == pytest.approx(scored.score if scored else 0.0)
         assert first.share[number] == pytest.approx(given.score if given else 0.0)
         assert first.exact[number] == (exact_match(given.text, wanted) if given else 0.0)
         assert first.f1[number] == pytest.approx(f1(given.text, wanted) if given else 0.0)
 
 
 def test_without_any_reading_there_is_no_answer() -> None:
-    first = Evidence([[], []], [["a"], []]).first(FREE)
+    evidence = Evidence([[], []], [["a"], []])
+    first = evidence.first(FREE)
+    assert confidence(evidence.grounds(FREE), replace(FREE, confidence_slope=0.5)).tolist() == [
+        0,
+        0,
+    ]
     assert first.share.tolist() == first.exact.tolist() == first.f1.tolist() == [0.0, 0.0]

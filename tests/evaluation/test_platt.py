@@ -55,6 +55,16 @@ def test_values_that_are_all_the_same_give_the_share_of_right_ones() -> None:
     assert sigmoid(slope * 3.0 + offset) == pytest.approx(target, abs=1e-6)
 
 
+def test_a_value_that_is_all_the_same_but_for_rounding_weighs_nothing() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=200)
+    right = (rng.random(200) < 1 / (1 + np.exp(-values))).astype(float).tolist()
+    same = np.full(200, np.log(3)) * (1 + 1e-16 * rng.integers(-2, 3, 200))
+    slope, other, offset = fit_platt(np.column_stack([values, same]), right)
+    assert other == pytest.approx(0, abs=1e-6)
+    assert [slope, offset] == pytest.approx(fit_platt(values, right))
+
+
 def test_logit_and_sigmoid_undo_each_other_and_stay_finite() -> None:
     shares = np.linspace(SUREST, 1 - SUREST, 101)
     assert sigmoid(logit(shares)) == pytest.approx(shares, rel=1e-9)

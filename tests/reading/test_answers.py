@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dpr.reading import Reading, ReadingSettings, Span, combine
+from dpr.reading import Reading, ReadingSettings, Span, combine, standings
 from dpr.records import Hit, Passage
 
 
@@ -60,6 +62,38 @@ def test_scores_are_mapped_to_probabilities_and_keep_their_order() -> None:
         assert first.text == "x" and first.score > second.score
     plain = [answer.score for answer in combine(spread(0.7), ReadingSettings(no_answer_below=0.0))]
     assert plain == pytest.approx([0.7, 0.3])  # as before there was a map
+
+
+def test_scores_are_made_of_more_than_the_share() -> None:
+    """The documented rule by hand: two passages, two answers, each likeliest in one of them."""
+    readings = [
+        (Hit(Passage("a", "long"), 5.0), Reading(0, 2.0, (Span(0, 4, np.log(0.5), 3.0),))),
+        (Hit(Passage("b", "xy"), 1.0), Reading(1, 1.0, (Span(0, 2, np.log(0.9), 4.0),))),
+        (Hit(Passage("c", "xy"), 3.0), Reading(2, 0.0, (Span(0, 2, np.log(0.2), 9.0),))),
+    ]
+    plain = ReadingSettings(no_answer_below=0.0, retrieval_weight=0.0)
+    shares = {one.text: one.score for one in combine(readings, plain)}
+    settings = replace(
+        plain, confidence_slope=0.5, confidence_relevance=0.2, confidence_span=0.1,
+        confidence_length=-0.3, confidence_standing=0.4, confidence_offset=-1.0,
+    )  # fmt: skip
+    spread = np.std([5.0, 1.0, 3.0])
+    expected = {}
+    for text, relevance, logits, score in (("long", 2.0, 3.0, 5.0), ("xy", 1.0, 4.0, 1.0)):
+        odds = 0.5 * np.log(shares[text] / (1 - shares[text])) + 0.2 * relevance + 0.1 * logits
+        odds += -0.3 * np.log(len(text)) + 0.4 * (score - 3.0) / spread - 1.0
+        expected[text] = 1 / (1 + np.exp(-odds))
+    assert {one.text: one.score for one in combine(readings, settings)} == pytest.approx(expected)
+    # Where the second would have the higher score, it has that of the first.
+    turned = combine(readings, replace(settings, confidence_standing=-2.0))
+    assert [one.text for one in turned] == ["long", "xy"]
+    assert turned[0].score == turned[1].score
+
+
+def test_passages_that_score_alike_stand_alike() -> None:
+    assert standings([2.0, 2.0]).tolist() == [0.0, 0.0]
+    assert standings([7.0]).tolist() == [0.0] and standings([]).tolist() == []
+    assert standings([1.0, 3.0]).tolist() == [-1.0, 1.0]
 
 
 def test_no_answer_goes_by_the_probability_that_is_shown() -> None:

@@ -31,5 +31,7 @@ def test_settings_outside_what_is_allowed() -> None:
         ReadingSettings(confidence_slope=0.0)
     with pytest.raises(SettingsError, match="confidence_offset"):
         ReadingSettings(confidence_offset=float("nan"))
+    with pytest.raises(SettingsError, match="confidence_standing=inf"):
+        ReadingSettings(confidence_standing=float("inf"))
     with pytest.raises(SettingsError, match="passages"):
         ReadingSettings(passages=0)

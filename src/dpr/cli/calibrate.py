@@ -160,13 +160,16 @@ def _bins(done: Calibration) -> Table:
 
 
 def _words(done: Calibration) -> list[str]:
+    from dpr.reading import MAP
+
     settings, silence = done.chosen.settings, done.chosen.silence
     told = [
         f"Chosen on {done.chosen.questions:,} questions with answers"
         + (f" and {done.chosen.unanswerable:,} without" if done.chosen.unanswerable else "")
         + f": relevance {settings.relevance_weight:g}, retrieval {settings.retrieval_weight:g}, "
-        f"rank {settings.rank_weight:g}, slope {settings.confidence_slope:.3g}, offset "
-        f"{settings.confidence_offset:.3g}.",
+        f"rank {settings.rank_weight:g}; of the map "
+        + ", ".join(f"{name} {getattr(settings, f'confidence_{name}'):.3g}" for name in MAP)
+        + ".",
         f"No answer below {settings.no_answer_below:g} ({silence.rule}): answers "
         f"{silence.answered:.1%} of the questions with an answer"
         + _share("gives none to {} of those whose passages are taken away", silence.silent)

@@ -6,8 +6,9 @@ Three things, one after the other, on the same questions:
 - the weights of relevance, retrieval and rank with the best F1, or those one starts from where
   these are not worse by more than one standard error of the mean difference (other questions than
   these will be asked, and what these do not tell is no reason to change);
-- the map from an answer's share of the posterior to the probability that it is right, which is
-  that it matches an accepted answer exactly: Platt's, two numbers, fitted to the first answers;
+- the map from what is known of an answer to the probability that it is right, which is that it
+  matches an accepted answer exactly: Platt's, fitted to the first answers; of their shares alone
+  where there are fewer than ``FEW`` questions, which cannot tell six numbers;
 - the threshold under which there is no answer. Where at least ``UNANSWERABLE`` of the questions
   have no answer, the one with the best F1 by SQuAD 2.0's rule (silence is worth 1 on them).
   Elsewhere the highest one that keeps ``KEPT`` of the F1: nothing tells then how often people ask
@@ -27,6 +28,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,10 +45,10 @@ from dpr.evaluation.calibration import (
     risk_area,
 )
 from dpr.evaluation.folds import deal
-from dpr.evaluation.platt import fit_platt, logit
+from dpr.evaluation.platt import fit_platt
 from dpr.evaluation.settings import StatisticsSettings
 from dpr.evaluation.statistics import estimate
-from dpr.reading import ReadingSettings, confidence
+from dpr.reading import MAP, Grounds, ReadingSettings, confidence
 
 FEWEST, FEW = 100, 300
 UNANSWERABLE = 20
@@ -103,7 +105,9 @@ class _Choosing:
         return Calibrated(
             settings=tried.choose(np.ones(len(self.cases), bool)),
             start=self.start,
-            before=_figures(confidence(first.share, self.start), first.exact, first.f1, answerable),
+            before=_figures(
+                confidence(tried.grounds(0), self.start), first.exact, first.f1, answerable
+            ),
             after=_figures(held[0], held[1], held[2], answerable),
             silence=_silence(held, answerable, had, tried.rule),
             weights=dict(chosen),
@@ -158,6 +162,7 @@ class _Tried:
         self.firsts = [evidence.first(one) for one in self.grid]
         self.f1 = np.array([one.f1 for one in self.firsts])
         self.evidence, self.without, self.answerable = evidence, without, answerable
+        self._grounds: dict[int, Grounds] = {}
         self.by_squad2 = int((~answerable).sum()) >= UNANSWERABLE
         self.rule = (
             "the best F1 by SQuAD 2.0's rule" if self.by_squad2 else f"keeps {KEPT:.0%} of the F1"
@@ -180,27 +185,49 @@ class _Tried:
         best = int(f1.mean(axis=1).argmax())
         gain = f1[best] - f1[0]
         number = best if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) else 0
-        first = self.firsts[number]
-        share, exact = first.share[inside], first.exact[inside]
-        slope, offset = (float(f"{one:.6g}") for one in fit_platt(logit(share), exact.tolist()))
-        if slope <= 0:
-            raise InputError(
-                "answers with higher scores are not more often right on these questions, so that "
-                "nothing can be chosen by them; check that the questions belong to the collection"
-            )
-        settings = replace(self.grid[number], confidence_slope=slope, confidence_offset=offset)
-        sure, answerable = confidence(share, settings), self.answerable[inside]
+        first, answerable = self.firsts[number], self.answerable[inside]
+        settings = replace(
+            self.grid[number], **_map(self.grounds(number).rows[inside], first.exact[inside])
+        )
+        sure = confidence(self.grounds(number), settings)[inside]
         limit = _threshold(sure, first.f1[inside], answerable, self.by_squad2)
         return replace(settings, no_answer_below=limit)
+
+    def grounds(self, number: int) -> Grounds:
+        """Of the first answers under the weights of this number."""
+        if number not in self._grounds:
+            self._grounds[number] = self.evidence.grounds(self.grid[number])
+        return self._grounds[number]
 
     def measured(self, settings: ReadingSettings) -> Array:
         """Of each question: score, exact match and F1 of the first answer, whether it is given, and
         whether one is given without its passages."""
-        first, without = self.evidence.first(settings), self.without.first(settings)
-        sure, unsure = confidence(first.share, settings), confidence(without.share, settings)
+        first, grounds = self.evidence.first(settings), self.evidence.grounds(settings)
+        without = self.without.grounds(settings)
+        sure, unsure = confidence(grounds, settings), confidence(without, settings)
         given = sure >= settings.no_answer_below
         wrongly = (unsure >= settings.no_answer_below) & (without.share > 0)
         return np.array([sure, first.exact, first.f1, given, wrongly])
+
+
+def _map(rows: Array, exact: Array) -> dict[str, Any]:
+    """The settings ``confidence_...`` that these first answers choose.
+
+    Raises:
+        InputError: answers that are far ahead are not more often right.
+    """
+    columns = len(MAP) - 1 if len(rows) >= FEW else 1
+    slopes = fit_platt(rows[:, :columns], exact.tolist())
+    if slopes[0] <= 0 and columns > 1:
+        columns, slopes = 1, fit_platt(rows[:, :1], exact.tolist())
+    if slopes[0] <= 0:
+        raise InputError(
+            "answers with higher scores are not more often right on these questions, so that "
+            "nothing can be chosen by them; check that the questions belong to the collection"
+        )
+    chosen = dict.fromkeys(MAP, 0.0) | dict(zip(MAP[:columns], slopes, strict=False))
+    chosen["offset"] = slopes[-1]
+    return {f"confidence_{name}": float(f"{one:.6g}") for name, one in chosen.items()}
 
 
 def weights_of(settings: ReadingSettings) -> tuple[float, float, float]:

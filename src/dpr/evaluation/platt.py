@@ -61,7 +61,7 @@ def fit_platt(values: npt.ArrayLike, correct: Sequence[float]) -> Array:
         )
     targets = np.where(right > 0.5, (rights + 1) / (rights + 2), 1 / (wrongs + 2))
     middle, spread = rows.mean(0), rows.std(0)
-    spread[spread == 0] = 1.0
+    spread[spread <= 1e-9 * np.abs(middle)] = 1.0  # all the same, but for rounding
     ones = np.column_stack([(rows - middle) / spread, np.ones(len(rows))])
     weights = _most_likely(ones, targets)
     slopes = weights[:-1] / spread

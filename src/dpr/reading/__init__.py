@@ -3,14 +3,16 @@
 Takes questions and hits, gives answers with character offsets. Knows nothing of collections.
 """
 
-from dpr.reading.answers import combine, confidence, retrieval_score
+from dpr.reading.answers import MAP, Grounds, combine, confidence, retrieval_score, standings
 from dpr.reading.reader import Reader
 from dpr.reading.records import Reading, Span
 from dpr.reading.settings import KEY, SETTINGS_NAME, ReadingSettings
 
 __all__ = [
     "KEY",
+    "MAP",
     "SETTINGS_NAME",
+    "Grounds",
     "Reader",
     "Reading",
     "ReadingSettings",
@@ -18,4 +20,5 @@ __all__ = [
     "combine",
     "confidence",
     "retrieval_score",
+    "standings",
 ]

@@ -10,15 +10,22 @@ hits, from 1. Passages read for one question share one posterior
 and a span of a passage has P(span | passage) = P(start) · P(end), each a softmax over the tokens of
 the passage's text. A passage that is read in several windows has the relevance of its most relevant
 one, and P(span | passage) is the mean over its windows, weighted by the softmax of their relevance:
-what stands in the overlap of two counts once. An answer's score is Σ P(passage) · P(span | passage)
-over all the passages that give the same answer (compared as SQuAD compares answers), brought by
-Platt's map to the probability that the answer is right:
+what stands in the overlap of two counts once. An answer's share Σ is the sum of P(passage) ·
+P(span | passage) over all the passages that give the same answer (compared as SQuAD compares
+answers); answers are in the order of their shares.
 
-    score = 1 / (1 + exp(-(confidence_slope · log(Σ / (1 - Σ)) + confidence_offset)))
+The share tells how far an answer is ahead of others, and not whether even the best is any good. So
+the score, the probability that the answer is right, is a logistic map (Platt 1999) of the share and
+of what is known of the answer where it is likeliest: the relevance logit r of its window, the sum l
+of its two logits, the number c of its characters, and the standing z of its passage among those
+read, which is the score that hits are ranked by, less the mean, in units of the spread:
 
-which with slope 1 and offset 0 is Σ itself. ``dpr.confidence`` chooses these numbers on questions
-whose answers are known. Where even the best answer stays under ``no_answer_below``, there is no
-answer.
+    score = 1 / (1 + exp(-(slope · log(Σ / (1 - Σ)) + relevance · r + span · l + length · log c
+                           + standing · z + offset)))
+
+with the ``confidence_...`` of the settings; no score is above that of an answer before it. With
+slope 1 and all others 0 it is Σ itself. ``dpr.confidence`` chooses these numbers on questions whose
+answers are known. Where even the best answer stays under ``no_answer_below``, there is no answer.
 
 Takes readings of a question's hits, gives answers with character offsets. Knows nothing of models.
 """
@@ -26,8 +33,8 @@ Takes readings of a question's hits, gives answers with character offsets. Knows
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +46,30 @@ from dpr.reading.settings import ReadingSettings
 from dpr.records import Answer, Hit
 
 Array = npt.NDArray[np.float64]
+MAP = ("slope", "relevance", "span", "length", "standing", "offset")
+"""What the map is made of, in the order of ``Grounds.rows``: settings ``confidence_...``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What the scores of answers are made of, an array each; see the module.
+
+    Attributes:
+        share: Σ; 0 where there is no answer, and nothing to be sure of.
+        relevance, span, length, standing: r, l, log c and z.
+    """
+
+    share: Array
+    relevance: Array
+    span: Array
+    length: Array
+    standing: Array
+
+    @property
+    def rows(self) -> Array:
+        """What the map weighs, (answers, 5): the share as log-odds, and the others."""
+        others = (self.relevance, self.span, self.length, self.standing)
+        return np.column_stack([logit(self.share), *others])
 
 
 def combine(
@@ -77,7 +108,8 @@ def combine(
     answers = [_together(group) for group in groups.values()]
     answers.sort(key=lambda answer: (-answer.score, answer.passage_id, answer.start))
     best = answers[: settings.answers]
-    scores = confidence([answer.score for answer in best], settings).tolist()
+    grounds = _grounds(best, dict(zip(windows, standings(_scores(readings, windows)), strict=True)))
+    scores = np.minimum.accumulate(confidence(grounds, settings)).tolist()
     return tuple(
         replace(answer, score=score)
         for answer, score in zip(best, scores, strict=True)
@@ -85,20 +117,42 @@ def combine(
     )
 
 
-def confidence(shares: npt.ArrayLike, settings: ReadingSettings) -> Array:
-    """Shares of the posterior as probabilities of being right; see the module. None is 0, as there
-    is nothing to be sure of."""
-    given = np.asarray(shares, np.float64)
-    slope, offset = settings.confidence_slope, settings.confidence_offset
-    if (slope, offset) == (1.0, 0.0):
-        return given
-    return np.where(given > 0, sigmoid(slope * logit(given) + offset), 0.0)
+def confidence(grounds: Grounds, settings: ReadingSettings) -> Array:
+    """The probabilities that answers are right; see the module."""
+    weights = [getattr(settings, f"confidence_{name}") for name in MAP]
+    if weights == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]:
+        return grounds.share
+    margins = grounds.rows @ np.array(weights[:-1]) + weights[-1]
+    return np.where(grounds.share > 0, sigmoid(margins), 0.0)
+
+
+def standings(scores: npt.ArrayLike) -> Array:
+    """Of the passages read for a question, each once: z of the module; 0 where all score alike."""
+    given = np.asarray(scores, np.float64)
+    if not len(given) or not (spread := given.std()):
+        return np.zeros(len(given))
+    standing: Array = (given - given.mean()) / spread
+    return standing
 
 
 def retrieval_score(hit: Hit) -> float:
     """The retriever's score that the rule above weighs: the inner product wherever it is known,
     since weights and thresholds are chosen for that, whatever the hits were ranked by."""
     return hit.score if hit.dense_score is None else hit.dense_score
+
+
+def _scores(
+    readings: Sequence[tuple[Hit, Reading]], windows: Mapping[str, Sequence[int]]
+) -> list[float]:
+    return [readings[of_one[0]][0].score for of_one in windows.values()]
+
+
+def _grounds(answers: Sequence[Answer], standing: Mapping[str, float]) -> Grounds:
+    rows = [
+        (one.score, one.relevance, one.span_score, np.log(len(one.text)), standing[one.passage_id])
+        for one in answers
+    ]
+    return Grounds(*np.array(rows, np.float64).reshape(-1, 5).T)
 
 
 def _answer(hit: Hit, reading: Reading, span: Span, text: str) -> Answer:

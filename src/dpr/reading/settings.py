@@ -27,7 +27,8 @@ class ReadingSettings:
         max_answer_tokens: longest span, in tokens.
         spans_per_passage: spans of a passage that compete.
         relevance_weight, retrieval_weight, rank_weight: see ``dpr.reading.answers``.
-        confidence_slope, confidence_offset: likewise.
+        confidence_slope, confidence_relevance, confidence_span, confidence_length,
+            confidence_standing, confidence_offset: likewise.
         no_answer_below: an answer with a lower score is not given.
         max_length: tokens read at once, the question included; longer passages are read in
             windows that overlap by ``stride`` tokens.
@@ -47,6 +48,10 @@ class ReadingSettings:
     rank_weight: float = 0.0
     confidence_slope: float = 1.0
     confidence_offset: float = 0.0
+    confidence_relevance: float = 0.0
+    confidence_span: float = 0.0
+    confidence_length: float = 0.0
+    confidence_standing: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("passages", "answers", "max_answer_tokens", "spans_per_passage", "max_length"):
@@ -60,8 +65,10 @@ class ReadingSettings:
             raise SettingsError(
                 f"confidence_slope={self.confidence_slope}; give a finite number above 0"
             )
-        if not np.isfinite(self.confidence_offset):
-            raise SettingsError(f"confidence_offset={self.confidence_offset}; give a finite number")
+        for name in ("relevance", "span", "length", "standing", "offset"):
+            value = getattr(self, f"confidence_{name}")
+            if not np.isfinite(value):
+                raise SettingsError(f"confidence_{name}={value}; give a finite number")
 
     @classmethod
     def kept(cls, search: Mapping[str, Any], reader: Callable[[], str]) -> ReadingSettings | None:
