@@ -150,7 +150,9 @@ def test_freed_memory_is_given_back_now_and_then(
         until(lambda: len(given) > 2)
         gated.gate.clear()
         url = f"http://127.0.0.1:{port}/v1/search"
-        asking = threading.Thread(target=lambda: httpx2.post(url, json={"question": "who"}))
+        asking = threading.Thread(
+            target=lambda: httpx2.post(url, json={"question": "who"}, timeout=60)
+        )
         asking.start()
         until(lambda: service.door.items == 1)
         time.sleep(0.3)  # one may be under way
