@@ -112,7 +112,8 @@ class Answer:
 
     Attributes:
         text: the span, exactly as it stands in the passage: ``passage.text[start:end]``.
-        score: what answers are ranked by; see ``dpr.reading.answers`` for the rule.
+        score: how probably it is right, as far as it was calibrated; none is above that of an
+            answer before it. See ``dpr.reading.answers`` for the rule, and for the order.
         passage_id: the passage that the span stands in.
         start, end: character offsets into the passage's text.
         document_start, document_end: character offsets into the source document.
