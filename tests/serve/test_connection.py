@@ -173,6 +173,7 @@ def test_work_for_who_hangs_up_is_not_begun_and_gives_its_room_back(engine: Engi
                 one = body % n
                 made.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(one) + one)
                 until(lambda n=n: service.door.items == min(n, 1) + 1)  # type: ignore[misc]
+                until(lambda: len(gated.rounds) == 1)  # the first is begun while somebody waits
         until(lambda: service.door.items == 1)  # the one that was begun
         gated.gate.set()
         until(lambda: service.door.items == 0)

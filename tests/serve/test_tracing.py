@@ -91,6 +91,7 @@ def test_requests_of_one_round_have_spans_of_their_own(
     gated, made = Gated(engine), traces(spans)
     with started(gated, traces=made, cache_bytes=0) as client:
         spans.clear()
+        gated.rounds.clear()
         gated.gate.clear()
 
         def ask(*questions: str) -> threading.Thread:
@@ -101,7 +102,7 @@ def test_requests_of_one_round_have_spans_of_their_own(
 
         door = client.app.state.service.door  # type: ignore[attr-defined]
         threads = [ask("first")]
-        until(lambda: door.items == 1)
+        until(lambda: len(gated.rounds) == 1)  # of the first alone
         threads += [ask("same", "other"), ask("same")]
         until(lambda: door.items == 4)
         gated.gate.set()
