@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.samples.rivers import HARD, RIVERS, SOURCES, Record, record, text_of, told, write
 
 from dpr.errors import InputError, SettingsError
 from dpr.questions import write_question_set
@@ -19,53 +20,6 @@ from dpr.samples.doctor import DoctorSettings, diagnose
 from dpr.samples.files import read_samples
 from dpr.samples.findings import KINDS
 from dpr.tokens import DPRQuestionEncoderTokenizer
-
-Record = dict[str, Any]
-HARD = "hard_negative_ctxs"
-RIVERS = "Alva Brenta Cerna Drava Elorn Fulda Garda Havel Isonzo Jalon Kupa Lesum".split()
-SOURCES = (
-    "Arber Bodele Cimone Dufour Eiger Finster Gotthard Hochkar Iseran Jenner Kepler Lauber".split()
-)
-
-
-def text_of(at: int) -> str:
-    return (
-        f"Travellers who follow the {RIVERS[at]} upwards reach a spring below mount {SOURCES[at]}, "
-        f"where shepherds of parish {RIVERS[-at - 1]}ville have kept watch over their many flocks "
-        f"since the winter in which bishop {SOURCES[-at - 1]} built his chapel of chestnut wood. "
-        f"Every {at + 3} years they carry its bell down to the market place and back, singing."
-    )
-
-
-def record(at: int) -> Record:
-    """A sound sample: its negatives are the passages of three others."""
-    negatives = [(at + step) % len(RIVERS) for step in (1, 2, 5)]
-    return {
-        "question": f"Below which mount does the river {RIVERS[at]} have its spring?",
-        "answers": [f"mount {SOURCES[at]}"],
-        "positive_ctxs": [{"title": RIVERS[at], "text": text_of(at), "passage_id": f"p{at}"}],
-        HARD: [{"title": RIVERS[n], "text": text_of(n), "score": "7.5"} for n in negatives],
-        "more": {"kept": [at, 1.5, None]},
-    }
-
-
-def write(path: Path, records: list[Any]) -> Path:
-    lines = (one if isinstance(one, str) else json.dumps(one) for one in records)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def told(path: Path, *, tests: list[Path] | None = None, **options: Any) -> list[tuple[str, ...]]:
-    settings = DoctorSettings(**options) if options else None
-    found = diagnose([path], settings, tests or [], examples=None)
-    findings = [one for kind in found.found for one in kind.examples]
-    assert sum(one.count for one in found.found) == len(findings)
-    return [(one.kind, one.place, one.part) for one in findings]
-
-
-@pytest.fixture
-def records() -> list[Record]:
-    return [record(at) for at in range(len(RIVERS))]
 
 
 def test_nothing_is_told_of_sound_samples(tmp_path: Path, records: list[Record]) -> None:
@@ -217,71 +171,6 @@ def test_the_same_question_in_several_samples(tmp_path: Path, records: list[Reco
     assert ("negative-is-positive-elsewhere", "line 2", f"{HARD}[2]") in told(path)
 
 
-def leak(question: str, at: int = 0, **fields: Any) -> Record:
-    return record(at) | {"question": question} | fields
-
-
-@pytest.mark.parametrize(
-    ("held_out", "kind"),
-    [
-        (leak("below which mount does the river ALVA have its spring"), "leaked-question"),
-        (leak("Below which mount does the river Avla have its spring?"), "leaked-question"),
-        (leak("So below which mount does the river Alva have its spring?"), "leaked-question"),
-        (leak("The river Alva has its spring below which mount?"), "leaked-question"),
-        (leak("Below which mount does the river Brenta have its spring?", 1), "line 2"),
-        (leak("Below which mount does the river Drawa have its spring, 3?", 3), None),
-        (leak("Below which mount does the river Alva have its spring?", 6), "question-in-test"),
-        (
-            leak("Below which mount does the river Alva have its spring", answers=[]),
-            "leaked-question",
-        ),
-        (
-            leak("So below which mount does the river Alva have its spring", 6, answers=[]),
-            "question-in-test",
-        ),
-        (leak("What is the capital of France?", 6), None),
-    ],
-)
-def test_questions_of_the_test(
-    tmp_path: Path, records: list[Record], held_out: Record, kind: str | None
-) -> None:
-    path = write(tmp_path / "a.jsonl", records)
-    test = write(tmp_path / "t.jsonl", [held_out])
-    found = [one for one in told(path, tests=[test]) if one[0] != "passage-in-test"]
-    if kind == "line 2":
-        assert found == [("leaked-question", "line 2", "")]
-    else:
-        assert found == ([] if kind is None else [(kind, "line 1", "")])
-
-
-def test_a_question_that_depends_on_its_passage_is_no_leak(
-    tmp_path: Path, records: list[Record]
-) -> None:
-    generic = [record(at) | {"question": "Where is the spring?", HARD: []} for at in (0, 1)]
-    test = write(
-        tmp_path / "t.jsonl", [record(2) | generic[0] | {"positive_ctxs": [{"text": "x"}]}]
-    )
-    found = told(write(tmp_path / "a.jsonl", [*records, *generic]), tests=[test])
-    kinds = {kind for kind, *_ in found}
-    assert "question-in-test" in kinds and "leaked-question" not in kinds
-
-
-def test_tests_of_other_formats(tmp_path: Path, records: list[Record]) -> None:
-    path = write(tmp_path / "a.jsonl", records)
-    question = Question("q1", records[5]["question"], tuple(records[5]["answers"]))
-    table = tmp_path / "qa.tsv"
-    write_question_set(table, QuestionSet("qa", (question,)), "dpr-qa")
-    lines = tmp_path / "qa.jsonl"
-    write_question_set(lines, QuestionSet("qa", (question,)), "jsonl")
-    folder = tmp_path / "beir"
-    write_question_set(folder, QuestionSet("b", (question,), {"q1": {"d": 1}}), "beir")
-    corpus = {"_id": "d", "title": "", "text": text_of(5)}
-    (folder / "corpus.jsonl").write_text(json.dumps(corpus) + "\n", encoding="utf-8")
-    leaked = ("leaked-question", "line 6", "")
-    assert told(path, tests=[table]) == told(path, tests=[lines]) == [leaked]
-    assert told(path, tests=[folder]) == [leaked, ("passage-in-test", "line 6", "positive_ctxs[0]")]
-
-
 def test_beir_folders_and_their_copy(tmp_path: Path, records: list[Record]) -> None:
     folder = tmp_path / "beir"
     asked = [Question(f"q{n}", records[n]["question"], (f"mount {SOURCES[n]}",)) for n in range(3)]
@@ -313,14 +202,6 @@ def test_files_without_a_sample_are_refused(
     empty.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"empty\.json: no sample in it; give a file"):
         diagnose([path, empty])
-
-
-def test_near_copies_of_test_passages(tmp_path: Path, records: list[Record]) -> None:
-    test = record(6) | {"question": "Another?"}
-    test["positive_ctxs"][0]["text"] = f"Indeed. {text_of(6)}"
-    path, other = write(tmp_path / "a.jsonl", records), write(tmp_path / "t.jsonl", [test])
-    assert told(path, tests=[other]) == [("passage-in-test", "line 7", "positive_ctxs[0]")]
-    assert told(path, tests=[other], near=1.0) == []
 
 
 @pytest.mark.parametrize("answer", ['"Mount Eiger."', "mount, Eiger", "Eiger"])

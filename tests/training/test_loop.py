@@ -1,4 +1,4 @@
-"""The loop on a task small enough to see through: a linear model and a fixed target."""
+"""The loop, on a linear model: what it learns, keeps and goes on from."""
 
 from __future__ import annotations
 
@@ -9,69 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from tests.training.line import SETTINGS, Task, weights
 
-from dpr.errors import CheckpointError, CollectionError, DPRError, SettingsError
-from dpr.training.folder import RunFolder
+from dpr.errors import DPRError, SettingsError
 from dpr.training.loop import LoopSettings, Run
 from dpr.training.task import Figures, Step, seed_of
-
-
-class Line(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Linear(3, 3, bias=False)
-        self.dropout = nn.Dropout(0.5)
-        self.out = nn.Linear(3, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = self.out(self.dropout(self.word_embeddings(x)))
-        return y
-
-
-class Task:
-    def __init__(self, stop_after: int | None = None, poison: int | None = None) -> None:
-        torch.manual_seed(1)
-        self.model = Line()
-        self.modules: dict[str, nn.Module] = {"line": self.model}
-        self.stop_after, self.poison = stop_after, poison
-        self.done = 0
-        self.ended: list[int] = []
-
-    def batches(self, epoch: int) -> list[torch.Tensor]:
-        generator = torch.Generator().manual_seed(epoch)
-        return [torch.randn(4, 3, generator=generator) for _ in range(7)]
-
-    def step(self, batch: torch.Tensor, step: Step) -> Figures:
-        if self.done == self.stop_after:
-            signal.raise_signal(signal.SIGINT)
-        loss = (self.model(batch).squeeze(1) - batch.sum(1)).square().mean()
-        if self.done == self.poison:
-            loss = loss * float("nan")
-        step.backward(loss * step.share)
-        self.done += 1
-        return {"loss": loss.detach()}
-
-    def epoch_ended(self, epoch: int) -> None:
-        self.ended.append(epoch)
-
-    def describe(self, batch: torch.Tensor) -> list[list[float]]:
-        described: list[list[float]] = batch.tolist()
-        return described
-
-    def evaluate(self) -> dict[str, float]:
-        return {"measure": -float(self.model.out.weight.detach().square().sum())}
-
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "weights.json").write_text(json.dumps(self.model.out.weight.tolist()))
-
-
-SETTINGS = LoopSettings(epochs=3, learning_rate=0.05, warmup_steps=2, checkpoint_seconds=0)
-
-
-def weights(task: Task) -> dict[str, list[float]]:
-    return {name: value.tolist() for name, value in task.model.state_dict().items()}
 
 
 def test_a_run_that_was_cut_ends_bit_equal_to_one_that_was_not(tmp_path: Path) -> None:
@@ -228,77 +170,6 @@ def test_a_card_is_written_beside_what_is_kept(tmp_path: Path) -> None:
         assert (tmp_path / name / "README.md").read_text() == "1 ['measure']"
 
 
-def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        Run(Task(stop_after=2), SETTINGS, tmp_path, {"a": 1})()
-    other = replace(SETTINGS, epochs=4)
-    with pytest.raises(SettingsError, match=r"a was 1, is 2; loop.epochs was 3, is 4.*another fo"):
-        Run(Task(), other, tmp_path, {"a": 2})()
-
-
-def test_what_changes_no_weight_may_be_otherwise_when_a_run_goes_on(tmp_path: Path) -> None:
-    whole = Task()
-    Run(whole, SETTINGS, tmp_path / "whole", {})()
-    with pytest.raises(KeyboardInterrupt):
-        Run(Task(stop_after=2), SETTINGS, tmp_path / "run", {})()
-    resumed, other = Task(), replace(SETTINGS, log_steps=7, checkpoint_seconds=1)
-    Run(resumed, other, tmp_path / "run", {})()
-    for one, two in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(one, two)
-    kept = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert kept["loop"]["log_steps"] == 7
-
-
-def test_another_number_of_processes_is_told_as_one(tmp_path: Path) -> None:
-    RunFolder(tmp_path, {"processes": 2, "a": 1}).begin()
-    (tmp_path / "checkpoint.safetensors").touch()
-    with pytest.raises(SettingsError, match="a was 1, is not given; processes was 2, is 1; cont"):
-        RunFolder(tmp_path, {}).begin()
-
-
-def test_other_settings_are_fine_as_long_as_nothing_is_trained(tmp_path: Path) -> None:
-    empty = Task()
-    empty.batches = lambda epoch: []  # type: ignore[method-assign]
-    with pytest.raises(DPRError, match="nothing to train on"):
-        Run(empty, SETTINGS, tmp_path, {"a": 1})()
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DPRError, match="step 0"):
-        Run(Task(poison=0), SETTINGS, tmp_path, {"a": 1})()
-    Run(Task(), SETTINGS, tmp_path, {"a": 2})()
-    assert json.loads((tmp_path / "settings.json").read_text())["a"] == 2
-
-
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        Run(Task(stop_after=2), SETTINGS, tmp_path, {})()
-    checkpoint = tmp_path / "checkpoint.safetensors"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:50])
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        Run(Task(), SETTINGS, tmp_path, {})()
-
-
-def test_one_run_at_a_time_in_a_folder(tmp_path: Path) -> None:
-    second: list[Exception] = []
-
-    class Nosy(Task):
-        def epoch_ended(self, epoch: int) -> None:
-            try:
-                Run(Task(), SETTINGS, tmp_path, {})()
-            except CollectionError as error:
-                second.append(error)
-
-    Run(Nosy(), SETTINGS, tmp_path, {})()
-    assert len(second) == 3 and "another process is writing here" in str(second[0])
-
-
-def test_models_without_their_checkpoint_are_not_written_over(tmp_path: Path) -> None:
-    Run(Task(), SETTINGS, tmp_path, {})()
-    (tmp_path / "checkpoint.safetensors").unlink()
-    with pytest.raises(SettingsError, match=r"best is of a run whose checkpoint is gone"):
-        Run(Task(), SETTINGS, tmp_path, {})()
-    assert (tmp_path / "best" / "weights.json").exists()
-
-
 def test_a_kill_between_the_first_best_and_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,18 +214,6 @@ def test_a_kill_loses_no_more_than_was_said_where_epochs_are_shorter(
     resumed = Slow()
     Run(resumed, settings, tmp_path, {})()
     assert resumed.done == 21 - 17  # kept at the end of the first epoch, and ten steps later
-
-
-def test_what_a_run_left_before_its_first_checkpoint_is_cleared(tmp_path: Path) -> None:
-    with pytest.raises(DPRError, match="step 3"):
-        Run(Task(poison=3), replace(SETTINGS, checkpoint_seconds=1e9), tmp_path, {})()
-    (tmp_path / "negatives").mkdir()
-    (tmp_path / "negatives" / "negatives-1.jsonl").write_text("of another model")
-    Run(Task(), replace(SETTINGS, epochs=1), tmp_path, {})()
-    assert not (tmp_path / "negatives").exists()
-    assert not (tmp_path / "failed-batch.json").exists()
-    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert steps == [7, 7]
 
 
 def test_steps_have_dropout_of_their_own() -> None:
