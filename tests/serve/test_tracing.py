@@ -121,6 +121,19 @@ def test_requests_of_one_round_have_spans_of_their_own(
         until(lambda: not made._waiting)
 
 
+def test_a_provider_of_the_process_is_told_nothing(
+    engine: Engine, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastAPI would tell it of requests, with their query, which is a question."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    with started(engine) as client:
+        assert client.get("/", params={"q": "something secret"}).status_code == 200
+        assert client.post("/v1/search", json={"question": "who"}).status_code == 200
+    assert told(spans) == []
+
+
 def test_refusals_are_told_by_their_code(engine: Engine, spans: InMemorySpanExporter) -> None:
     with started(engine, KEYS, traces=traces(spans)) as client:
         spans.clear()
