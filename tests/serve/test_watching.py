@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 
 import pytest
 
-from dpr.serve.watching import JsonLines, Lines, flush_lines
+from dpr.serve.watching import JsonLines, Lines, flush_lines, request_id
 
 
 class Stream(io.StringIO):
@@ -47,6 +48,33 @@ def test_lines_are_written_together_and_in_order(
     for handler in logger.handlers:
         handler.close()
     assert "the last" in stream.writes[1]
+
+
+def test_a_line_has_the_id_of_the_request_it_is_about(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream())
+    for known in ("one", "", "two"):
+        token = request_id.set(known)
+        logger.info("of %s", known)
+        request_id.reset(token)
+    token = request_id.set("who happens to be answered now")
+    logger.handlers[0].close()
+    request_id.reset(token)
+    lines = [json.loads(line) for line in "".join(stream.writes).splitlines()]
+    assert [line.get("request_id") for line in lines] == ["one", None, "two"]
+    assert [line["message"] for line in lines] == ["of one", "of ", "of two"]
+
+
+def test_a_line_that_cannot_be_made_is_left_out_and_the_rest_written(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream())
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    logger.info("one of %d", "text")
+    logger.info("another")
+    logger.handlers[0].close()
+    assert [json.loads(line)["message"] for line in stream.writes] == ["another"]
 
 
 def test_pieces_are_whole_lines(logger: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,11 @@ class Timed(HttpToolsProtocol):
         if self.gone is not None:
             self.gone()
 
+    @property
+    def whole(self) -> bool:
+        """Whether all came of the request that came last, and so of those before it."""
+        return not self._unread
+
     async def taken(self) -> None:
         """Waits until the client took the answer, or left."""
         await self.flow.drain()
@@ -150,13 +155,13 @@ class Timed(HttpToolsProtocol):
         method = self.parser.get_method().decode("ascii")
         earlier = self.cycle is not None and not self.cycle.response_complete  # they come first
         # Who takes no answers waits further in, where nothing more is read of them meanwhile.
-        if method in READING or earlier or self.flow.write_paused:
+        if method in READING or earlier or self.flow.write_paused or self._room():
             return False
+        began = time.monotonic()
         path = unquote(httptools.parse_url(self.url).path.decode("ascii"))
-        headers, began = wanted(self.headers), time.monotonic()
-        looks = style(method, path)
+        headers, looks = wanted(self.headers), style(method, path)
         try:
-            self.gate.check(method, path, headers)
+            self.gate.check(method, path, headers)  # first who may not ask at all
         except Refused as refused:
             if refused.status != 429:
                 return False
@@ -169,6 +174,15 @@ class Timed(HttpToolsProtocol):
                 self.heads.keep(self._data, self.headers, looks)
             return True
         return False
+
+    def _room(self) -> bool:
+        """Whether this is not the time to refuse for want of room: then nothing else of a request
+        has to be looked at here."""
+        try:
+            self.gate.check_room()
+        except Refused as refused:
+            return refused.status != 429
+        return True
 
     def _refused_as_before(self, data: bytes) -> bool:
         """Whether this was a request with a head that passed before, for which there is no room

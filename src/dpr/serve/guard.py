@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dpr.serve.gate import OPEN, READING, STRANGERS, Gate, Headers, always, known_as, wanted
-from dpr.serve.holding import Answering, Gone, Held, whole
+from dpr.serve.holding import Answering, Arriving, Gone, Held, whole
 from dpr.serve.problems import Refused, rendered, style
 from dpr.serve.watching import access, request_id
 
@@ -28,7 +28,7 @@ CONNECTION = "dpr.connection"
 _SIGNIN_BYTES = 4096  # of a form with a key
 
 
-class Connection(Protocol):
+class Connection(Arriving, Protocol):
     """What a server tells of a connection: ``running`` has one, other servers need none.
 
     Attributes:
@@ -87,7 +87,7 @@ class Guard:
             connection.gone = arrival.leave
         is_open = scope["path"] in OPEN
         most = _SIGNIN_BYTES if is_open else self._service.settings.body_bytes
-        held = Held(self._service, most, reserved=not is_open)
+        held = Held(self._service, most, connection, reserved=not is_open)
         answer = Answering(send, held, always(arrival.id))
         try:
             await self._answer(scope, receive, headers, held, answer)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Protocol
 
 from starlette.types import Message, Receive, Send
 
@@ -24,16 +26,33 @@ class Gone(Exception):
     """The client left before its body was there."""
 
 
+class Arriving(Protocol):
+    """What a server tells of a body."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is there, so that nothing has to be waited for."""
+        ...
+
+
 class Held:
     """What is held for one request.
 
     Args:
         most: bytes of the body that are allowed.
+        arriving: None: the server does not tell.
         reserved: whether the body takes room at the door, which all share.
     """
 
-    def __init__(self, service: Service, most: int, *, reserved: bool = True) -> None:
-        self._settings, self._door = service.settings, service.door
+    def __init__(
+        self,
+        service: Service,
+        most: int,
+        arriving: Arriving | None = None,
+        *,
+        reserved: bool = True,
+    ) -> None:
+        self._settings, self._door, self._arriving = service.settings, service.door, arriving
         self._most, self._reserved, self._bytes = most, reserved, 0
 
     async def read(self, receive: Receive, headers: Mapping[bytes, bytes], end: float) -> bytes:
@@ -48,8 +67,9 @@ class Held:
         seconds = min(self._settings.body_seconds, end - time.monotonic())
         parts: list[bytes] = []
         length = 0
+        there = self._arriving is not None and self._arriving.whole  # mostly; saves a timer
         try:
-            async with asyncio.timeout(seconds):
+            async with nullcontext() if there else asyncio.timeout(seconds):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":

@@ -109,6 +109,8 @@ class Asking(Body):
 
     def how(self, k: int) -> How:
         """How to search."""
+        if not (self.where or self.filters):
+            return How(k, self.mode, per_document=self.per_document)
         named, spelled = Filters.from_mapping(self.where), parse_filters(self.filters)
         both = Filters((*named.filters, *spelled.filters))
         return How(k, self.mode, both, self.per_document)

@@ -206,15 +206,14 @@ class Service:
             )
         if self.settings.log_questions:
             access.info("questions", extra={"facts": {"questions": list(questions)}})
-        opened, found = self.engine.number, dict[str, bytes]()
-        missing, settings = list[str](), key_of(how, read)
-        for question in dict.fromkeys(questions):
-            kept = self._cache.get(key_of(opened, question, settings))
-            if kept is None:
-                missing.append(question)
-            else:
-                found[question] = kept
-        if self.settings.cache_bytes:
+        missing, found = list(dict.fromkeys(questions)), dict[str, bytes]()
+        caching = self.settings.cache_bytes > 0
+        if caching:
+            opened, settings = self.engine.number, key_of(how, read)
+            for question in missing:
+                if (kept := self._cache.get(key_of(opened, question, settings))) is not None:
+                    found[question] = kept
+            missing = [one for one in missing if one not in found]
             self.watch.cached(len(found), len(missing))
         outcomes: Sequence[Found] = ()
         if missing:
@@ -222,7 +221,8 @@ class Service:
             outcomes = await self._done([Find(one, how, read) for one in missing], deadline)
         for question, one in zip(missing, outcomes, strict=True):
             found[question] = one.body
-            self._cache.put(key_of(one.opened, question, settings), one.body)
+            if caching:
+                self._cache.put(key_of(one.opened, question, settings), one.body)
         self.watch.truncated(sum(one.truncated for one in outcomes))
         return [found[question] for question in questions]
 
@@ -333,17 +333,20 @@ class Service:
         self.door.check_time(ahead, sum(sizes), deadline - time.monotonic())
         self.door.enter(len(tasks), sum(sizes))
         futures = self._submit(tasks, sizes, deadline)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(deadline - time.monotonic(), _give_up, futures)
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                # One is by far the usual case, and waits for less.
-                return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
+            # One is by far the usual case, and waits for less.
+            return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
         except BaseException as error:  # also where who asked left
             self._batcher.withdraw(futures)
-            if isinstance(error, TimeoutError | TooLate):
+            if isinstance(error, TooLate):
                 raise self._late() from None
             if isinstance(error, DPRError):
                 raise unreadable(error) from error
             raise
+        finally:
+            timer.cancel()
 
     def _late(self) -> Refused:
         seconds = self.settings.deadline
@@ -373,6 +376,13 @@ class Service:
         self._check_size()
         self.watch.reloaded()
         logger.info("version %d is asked from now on", version)
+
+
+def _give_up(futures: Sequence[asyncio.Future[Any]]) -> None:
+    """Ends the wait for what is not done in time."""
+    for one in futures:
+        if not one.done():
+            one.set_exception(TooLate())
 
 
 def unreadable(error: DPRError) -> Refused:

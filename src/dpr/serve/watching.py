@@ -135,39 +135,49 @@ class Watch:
 
 
 class Lines(logging.Handler):
-    """Writes lines together: a write of its own for each lets go of the interpreter, and waits for
-    it again behind the models. What is more than information is written at once.
+    """Makes and writes lines together: a write of its own for each lets go of the interpreter, and
+    waits for it again behind the models. What is more than information is written at once.
 
     Where nobody takes them lines are dropped: the service goes on.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: list[str] = []
+        self._records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Notes a line."""
-        try:
-            self._lines.append(self.format(record) + "\n")
-        except Exception:
-            self.handleError(record)
+        record.request_id = request_id.get()  # another's, when the line is made
+        self._records.append(record)
         if record.levelno > logging.INFO:
             self.write_out()
 
     def write_out(self) -> None:
         """Writes what was noted."""
         with self.lock or nullcontext():
-            lines, self._lines = self._lines, []
+            records, self._records = self._records, []
             stream = sys.stderr
             with suppress(OSError, ValueError):
-                for some in _together(lines) if stream is not None else ():
+                for some in _together(self._made(records)) if stream is not None else ():
                     stream.write(some)
                     stream.flush()
+
+    def _made(self, records: Iterable[logging.LogRecord]) -> Iterator[str]:
+        for one in records:
+            try:
+                yield self.format(one) + "\n"
+            except Exception:
+                self.handleError(one)
 
     def close(self) -> None:
         """Writes what was noted."""
         self.write_out()
         super().close()
+
+
+def _known(record: logging.LogRecord) -> str:
+    noted: str | None = getattr(record, "request_id", None)
+    return request_id.get() if noted is None else noted
 
 
 def _together(lines: Iterable[str]) -> Iterator[str]:
@@ -213,7 +223,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **({"request_id": known} if (known := request_id.get()) else {}),
+            **({"request_id": known} if (known := _known(record)) else {}),
             **getattr(record, "facts", {}),
         }
         if record.exc_info:
