@@ -9,6 +9,8 @@ Server and load have a core each; each question is asked once, and the cache is 
 - ours, open, at ten times the peak for minutes, and from one moment to the next at half of it:
   what is still answered, how soon the others are told to come again, memory, and how soon all is
   as before
+- before and after that ours, closed, for half as long each: the peak that lasts, of which a share
+  has to be answered. The best of several short runs is a lucky one, and no measure for a long one.
 
     python benchmarks/serve_load.py
     python benchmarks/serve_load.py --quick --passages 300
@@ -65,6 +67,7 @@ uvloop.run(main())
 """
 CONNECTIONS = (1, 8, 64)
 OURS = (64, 256)
+WHEN = ("before", "after")
 
 
 def searches(given: Any) -> Iterator[bytes]:
@@ -134,6 +137,28 @@ def recovered(a: dict[str, Any], fell: float, slow: float) -> int:
     return int(worse[-1]) + 1 if worse else 0
 
 
+def under_load(
+    given: Any, server: Any, asked: Iterator[bytes], row: dict[str, Any]
+) -> dict[str, Any]:
+    """Parts of the best rate that was seen, and ten times it; ``row``: the best closed run."""
+    shares = []
+    for share in (0.5, 0.8, 1.2):
+        outcome = opened(server.port, asked, (share * row["answers_per_s"], given.seconds))
+        shares.append({"of the peak": share} | summary(outcome, given.seconds))
+    table(shares)
+    rate = max(one["answers_per_s"] for one in (row, *shares))
+    half = given.overload_seconds / 2
+    lasting = [closed(server.port, asked, row["connections"], half)]
+    over = overloaded(given, server, asked, rate)
+    lasting.append(closed(server.port, asked, row["connections"], half))
+    table([{"the peak that lasts": n} | one for n, one in zip(WHEN, lasting, strict=True)])
+    lasts = sum(one["answers_per_s"] for one in lasting) / len(lasting)
+    over["of_the_peak_that_lasts"] = round(over["answers_per_s"] / lasts, 3)
+    over["of_the_best_run"] = round(over["answers_per_s"] / rate, 3)
+    table([{"ten times the peak": name, "": value} for name, value in over.items()])
+    return {"open": shares, "lasting": lasting, "overload": over, "best_rate": rate}
+
+
 def arrange() -> Any:
     parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, help="of each step; default 30, quick 3")
@@ -173,27 +198,19 @@ def main() -> None:
     with started(
         lambda port: dpr_serve(folder, port, *more), given.work, given.server_core
     ) as server:
-        peak = best(server.port, asked, OURS, given.seconds)
-        rows.append({"server": "dpr serve"} | peak)
+        row = best(server.port, asked, OURS, given.seconds)
+        rows.append({"server": "dpr serve"} | row)
         table(rows)
-        rate = peak["answers_per_s"]
-        shares = []
-        for share in (0.5, 0.8, 1.2):
-            outcome = opened(server.port, asked, (share * rate, given.seconds))
-            shares.append({"of the peak": share} | summary(outcome, given.seconds))
-        table(shares)
-        rate = max(rate, *(one["answers_per_s"] for one in shares))
-        over = overloaded(given, server, asked, rate)
-        table([{"ten times the peak": name, "": value} for name, value in over.items()])
-    result |= {"closed": rows, "open": shares, "overload": over}
+        result |= {"closed": rows} | under_load(given, server, asked, row)
+    over = result["overload"]
+    sent, share = over["sent_per_s"] / result["best_rate"], over["of_the_peak_that_lasts"]
     naive_rates = [row["answers_per_s"] for row in rows if row["server"].startswith("naive")]
-    result["times_naive"] = [round(rate / one, 2) for one in naive_rates]
+    result["times_naive"] = [round(result["best_rate"] / one, 2) for one in naive_rates]
     checks = {
         f"{result['times_naive']} times the naive servers, at least 2.5": min(result["times_naive"])
         >= 2.5,
-        f"ten times the peak was sent, or 9 ({over['sent_per_s'] / rate:.1f})": over["sent_per_s"]
-        >= 9 * rate,
-        "of it 90% of the peak is answered": over["answers_per_s"] >= 0.9 * rate,
+        f"ten times the peak was sent, or 9 ({sent:.1f})": sent >= 9,
+        f"90% of the peak that lasts is answered ({share:.1%})": share >= 0.9,
         f"99 of 100 refusals within 50 ms (the last {over['refused_max_ms']:g})": over[
             "refused_p99_ms"
         ]
