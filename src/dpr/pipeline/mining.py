@@ -83,7 +83,8 @@ def mine_file(
         passages: collections and sources of documents whose passages are added to those of the
             samples.
         by: ``bm25``, ``dense``, or ``both``.
-        model: whose vectors rank; None: that of the first collection, else the package's.
+        model: whose vectors rank, by ``dense`` or ``both``; None: that of the first collection,
+            else the package's.
         teacher: ``reader:PLACE``, ``cross-encoder:PLACE`` or ``bm25``; empty for none.
         split: how documents become passages.
         overwrite: see ``growing``.
@@ -92,7 +93,7 @@ def mine_file(
         DPRError: see ``dpr.pipeline.growing``, ``dpr.samples.mining`` and ``dpr.corpus``.
     """
     settings, tell = settings or MiningSettings(), tell or (lambda text: None)
-    _check(by, teacher)
+    _check(by, teacher, model)
     cut = SplitSettings.parse(split) if isinstance(split, str) else split
     tell("reading passages")
     sources = gather(samples, passages, cut)
@@ -118,9 +119,14 @@ def mine_file(
     return MinedFile(path, counts, size, resumed, sources.problems)
 
 
-def _check(by: str, teacher: str) -> None:
+def _check(by: str, teacher: str, model: Model | None) -> None:
     if by not in BY:
         raise SettingsError(f"by={by!r}; allowed are {', '.join(map(repr, BY))}")
+    if by == "bm25" and model is not None:
+        raise SettingsError(
+            f"model={model!r} would not be used, since by='bm25' ranks by words alone; give "
+            "by='dense' or by='both', or leave model out"
+        )
     kind, _, place = teacher.partition(":")
     if teacher not in ("", "bm25") and not (kind in ("reader", "cross-encoder") and place):
         raise SettingsError(
