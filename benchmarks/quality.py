@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--minilm", type=Path, help="folder of the untrained start")
     parser.add_argument("--no-reader", action="store_true")
     parser.add_argument("--no-end-to-end", action="store_true", help="saves most of the time")
+    parser.add_argument("--passages", type=int, help="read of each question; default: the model's")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
@@ -179,6 +180,8 @@ def main() -> None:
         rows[model] = {name: summary(one) for name, one in ranks.items()}
         if names.reader and not args.no_reader:
             reader, squad = Reader.from_pretrained(names.reader), tests["squad/test"]
+            if args.passages:
+                reader.settings = replace(reader.settings, passages=args.passages)
             figures = {"squad/test, gold paragraph": read_gold_paragraphs(reader, squad)}
             if not args.no_end_to_end:
                 name = f"squad/test, top {reader.settings.passages} of the pool"
