@@ -27,7 +27,7 @@ def served(engine: Engine, keys: Keys | None = None, **limits: Any) -> Iterator[
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url(engine: Engine) -> Iterator[str]:
     """Of a service without keys, which is never changed."""
     with served(engine) as one:
