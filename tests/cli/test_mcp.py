@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -103,7 +104,9 @@ def test_stdout_has_the_protocol_alone_and_questions_are_logged_nowhere(collecti
         "    return kept_open(cls, *a, **k)\n"
         "def louder(self):\n"
         "    print('noise three'); os.write(1, b'noise four\\n')\n"
-        "    return kept_ask(self)\n"
+        "    kept = kept_ask(self)\n"
+        "    print('noise five', end='')\n"  # which lies in Python until somebody flushes it
+        "    return kept\n"
         "Pipeline.open, Pipeline.searcher = classmethod(noisy), property(louder)\n"
         f"sys.argv = ['dpr', 'mcp', {str(collection)!r}]\n"
         "from dpr.cli import main; main()\n"
@@ -114,6 +117,7 @@ def test_stdout_has_the_protocol_alone_and_questions_are_logged_nowhere(collecti
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -126,7 +130,7 @@ def test_stdout_has_the_protocol_alone_and_questions_are_logged_nowhere(collecti
     given = {one["id"]: one["result"] for one in lines}
     assert "stone" in given[2]["structuredContent"]["passages"][0]["text"]
     assert given[3]["isError"] is True
-    for word in ("one", "two", "three", "four"):
+    for word in ("one", "two", "three", "four", "five"):
         assert f"noise {word}" in errors
     assert "secret" not in errors
 

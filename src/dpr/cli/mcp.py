@@ -50,8 +50,12 @@ def mcp(
 
         pipeline = Pipeline.open(collection, model=model, reader=reader, read=not search_only)
         server = create_server(Sources(pipeline))
-    with pipeline:
-        server.run("stdio")
+    try:
+        with pipeline:
+            server.run("stdio")
+    finally:
+        # The protocol is over, but Python may hold what was printed meanwhile.
+        os.dup2(2, 1)
 
 
 @contextmanager
