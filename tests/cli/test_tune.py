@@ -56,6 +56,21 @@ def test_indexing_with_a_target_chooses_an_index(
     assert shown.exit_code == 1 and "No index keeps" in shown.stdout
 
 
+def test_both_kinds_of_question_are_told_to_count_the_same(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, questions: Path
+) -> None:
+    asked: list[Any] = []
+
+    def tune(folder: Any, **how: Any) -> Any:
+        asked.append(how["even"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dpr.pipeline.tuning.tune", tune)
+    for even in ([], ["--even"]):
+        run("tune", tmp_path, "--questions", questions, *even)
+    assert asked == [False, True]
+
+
 def test_what_is_wanted_is_read_with_units() -> None:
     assert targets(None, None, None) is None
     assert targets(0.9, "2GB", "20ms", 5) == Targets(0.9, 2_000_000_000, 0.02, 5)

@@ -54,7 +54,13 @@ def by_formula(dense: Truth, bm25: Truth, settings: FusionSettings) -> dict[int,
         values = [truth[row] for row in union]
         mean, deviation = statistics.fmean(values), statistics.pstdev(values)
         z.append({row: (truth[row] - mean) / deviation if deviation else 0.0 for row in union})
-    return {row: w * z[0][row] + (1 - w) * z[1][row] for row in union}
+    p = settings.power
+    sums = {row: w * signed(z[0][row], p) + (1 - w) * signed(z[1][row], p) for row in union}
+    return {row: signed(one, 1 / p) for row, one in sums.items()}
+
+
+def signed(value: float, power: float) -> float:
+    return math.copysign(abs(value) ** power, value)
 
 
 def random_case(seed: int) -> tuple[dict[int, float], dict[int, float]]:
@@ -68,11 +74,12 @@ def random_case(seed: int) -> tuple[dict[int, float], dict[int, float]]:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_the_scores_are_the_formulas(method: Any, weight: float) -> None:
+@pytest.mark.parametrize("power", [1.0, 1.75, 3.0])
+def test_the_scores_are_the_formulas(method: Any, weight: float, power: float) -> None:
     beyond = 0
     for seed in range(50):
         dense, bm25 = random_case(seed)
-        settings = FusionSettings(method, weight, rank_constant=seed % 3 * 30, depth=8)
+        settings = FusionSettings(method, weight, seed % 3 * 30, depth=8, power=power)
         expected = by_formula(dense, bm25, settings)
         found = fuse(gathered(dense, bm25, 8), settings)
         assert {one.row: one.score for one in found} == pytest.approx(expected, abs=1e-12)
@@ -95,6 +102,15 @@ def test_half_of_reciprocal_rank_fusion_as_it_was_published() -> None:
         (3, pytest.approx(1 / 63 + 1 / 62)),
         (1, pytest.approx(1 / 61)),
     ]
+
+
+def test_the_larger_the_power_the_more_the_better_score_decides() -> None:
+    """1 is found by vectors alone, 2 by both a little; the mean prefers 2, a high power 1."""
+    dense = dict.fromkeys(range(3, 13), 1.0) | {1: 9.0, 2: 5.0}
+    bm25 = dict.fromkeys(range(3, 13), 4.0) | {1: 3.0, 2: 5.0}
+    candidates = gathered(dense, bm25, 12)
+    first = [fuse(candidates, FusionSettings(power=p, weight=0.5), 1)[0].row for p in (1, 4)]
+    assert first == [2, 1]
 
 
 @pytest.mark.parametrize("method", METHODS)

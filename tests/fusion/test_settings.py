@@ -15,7 +15,7 @@ from dpr.settings import load_settings, save_settings
 
 @pytest.mark.parametrize("method", METHODS)
 def test_settings_are_kept_as_json(method: Any, tmp_path: Path) -> None:
-    settings = FusionSettings(method, weight=0.25, rank_constant=10, depth=7)
+    settings = FusionSettings(method, weight=0.25, rank_constant=10, depth=7, power=3)
     save_settings(settings, tmp_path / "fusion.json")
     assert load_settings(FusionSettings, tmp_path / "fusion.json") == settings
 
@@ -35,6 +35,11 @@ def test_settings_are_kept_as_json(method: Any, tmp_path: Path) -> None:
         ({"depth": 2.5}, "depth 2.5"),
         ({"rank_constant": -1}, "rank_constant -1; give a whole number of 0 or more"),
         ({"rank_constant": True}, "rank_constant True"),
+        ({"power": 0.5}, "power 0.5; give a number from 1 to 10"),
+        ({"power": 11}, "power 11"),
+        ({"power": math.nan}, "power nan"),
+        ({"power": "2"}, "power '2'"),
+        ({"power": True}, "power True"),
     ],
 )
 def test_what_is_refused(given: dict[str, Any], told: str) -> None:

@@ -216,3 +216,27 @@ def test_the_default_grid_lies_about_where_scores_spread_alike() -> None:
         assert weights[len(weights) // 2] == pytest.approx(ratio, rel=1e-2)
         assert weights[-1] == pytest.approx(16 * ratio, rel=1e-2)
     assert FusionSettings(depth=DEPTH) in default_grid([], DEPTH)
+
+
+def test_both_kinds_of_question_count_the_same_where_that_is_asked() -> None:
+    """Words are the better part of most questions; counted the same, vectors weigh more. The
+    choice is that of a slow twin: the mean of two means."""
+    many, few = questions(90, 0.5, 4.0), questions(30, 3.0, 0.0, seed=1)
+    candidates, judgements = [*many[0], *few[0]], [*many[1], *few[1]]
+    grid = [FusionSettings(weight=step / 10, depth=DEPTH, power=1.0) for step in range(11)]
+    values = [by_ir_measures(fused_lists(candidates, one), judgements)[NDCG] for one in grid]
+    by_words, by_vectors = values[0], values[-1]
+    kinds = [by_vectors > by_words, by_vectors < by_words]
+    even = [np.mean([own[kind].mean() for kind in kinds]) for own in values]
+    start = FusionSettings(weight=0.0, depth=DEPTH, power=1.0)
+    mean = tune(candidates, judgements, grid, start=start).settings
+    found = tune(candidates, judgements, grid, start=start, even=True)
+    assert found.settings == grid[int(np.argmax(even))]
+    assert found.settings.weight > mean.weight
+    assert [one.ndcg for one in found.tried] == pytest.approx([own.mean() for own in values])
+
+
+def test_of_either_kind_there_must_be_some() -> None:
+    candidates, judgements = questions(40, 0.0, 9.0)
+    with pytest.raises(InputError, match=r"BM25 \d+ better than dense search; .* give 5 of each"):
+        tune(candidates, judgements, GRID, even=True)

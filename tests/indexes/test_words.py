@@ -137,7 +137,7 @@ TEXTS = [("", f"w{i % 7} w{i % 3} only{i}") for i in range(40)]
 def test_an_interrupted_build_goes_on_where_it_was(
     fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "RUN_WORDS", 70)  # seven texts
+    monkeypatch.setattr(words, "RUN_WORDS", 84)  # seven texts, each with two empty titles' borders
     with pytest.raises(KeyboardInterrupt):
         build_words(TEXTS, PLAIN, Folder(tmp_path, fails))
     kept = len(list(tmp_path.iterdir()))
@@ -159,7 +159,7 @@ def test_an_interrupted_build_goes_on_where_it_was(
 def test_an_interrupted_build_is_not_continued_with_fewer_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "RUN_WORDS", 70)  # seven texts
+    monkeypatch.setattr(words, "RUN_WORDS", 84)  # seven texts, each with two empty titles' borders
     with pytest.raises(KeyboardInterrupt):
         build_words(TEXTS, PLAIN, Folder(tmp_path, "words-run-00003"))
     with pytest.raises(InputError, match="fewer texts than the 14"):

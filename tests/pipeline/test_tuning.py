@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dpr.collection import Collection, read_manifest, verify
+from dpr.errors import SettingsError
 from dpr.indexes import kinds
 from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
 from dpr.indexes.kinds import Candidate, FlatSettings, NoEffort
@@ -143,6 +145,21 @@ def test_where_nothing_does_it_the_collection_stays(folder: Path) -> None:
 def test_questions_made_from_passages_weigh_nothing(folder: Path) -> None:
     done = tune(folder, targets=Targets(0.5, k=10), candidates=CANDIDATES[:1])
     assert done.fusion is None and "made from the passages" in done.notes[0]
+
+
+def test_both_kinds_of_question_take_questions(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError, match="give questions"):
+        tune(folder, even=True)
+    asked_for: list[Any] = []
+    monkeypatch.setattr("dpr.pipeline.weighing.tune", lambda *_, **how: asked_for.append(how))
+    for even in (False, True):
+        tune(
+            folder, targets=Targets(0.5, k=10), questions=asked(), candidates=CANDIDATES[:1],
+            even=even,
+        )  # fmt: skip
+    assert asked_for == [{"even": False}, {"even": True}]
 
 
 def test_settings_survive_json() -> None:

@@ -47,12 +47,13 @@ def bm25_scores(library: Library, number: int, settings: BM25Settings) -> Scores
     """Lucene's BM25, word by word and pair by pair; no question here has a word that only asks."""
     words = Analyzer(WordsSettings()).words
     fields = {one.id: (words(one.title), words(one.text)) for one in library.passages}
-    lengths = {name: len(title) + len(text) for name, (title, text) in fields.items()}
+    twice = {name: (title, title, text) for name, (title, text) in fields.items()}  # titles
+    lengths = {name: sum(map(len, own)) for name, own in twice.items()}
     mean = sum(lengths.values()) / len(lengths)
-    pairs = {name: [*pairwise(title), *pairwise(text)] for name, (title, text) in fields.items()}
+    pairs = {name: [pair for one in own for pair in pairwise(one)] for name, own in twice.items()}
     scores = dict.fromkeys(fields, 0.0)
     asked = words(QUESTIONS[number])
-    in_words = {name: title + text for name, (title, text) in fields.items()}
+    in_words = {name: [word for one in own for word in one] for name, own in twice.items()}
     for terms, texts, weight in ((asked, in_words, 1.0), (pairwise(asked), pairs, settings.pairs)):
         for term, times in Counter(terms).items():
             df = sum(term in own for own in texts.values())
@@ -69,7 +70,7 @@ def ranked(scores: Scores, k: int) -> list[str]:
 
 
 def hybrid(library: Library, number: int, allowed: set[str], k: int) -> list[dict[str, Any]]:
-    """The union of both lists, standardised and averaged."""
+    """The union of both lists, standardised; the mean of powers that keep the signs."""
     depth = max(k, SETTINGS.fusion.depth)
     dense, bm25 = dense_scores(library, number), bm25_scores(library, number, SETTINGS.bm25)
     first = ranked({name: dense[name] for name in allowed}, depth)
@@ -84,8 +85,17 @@ def hybrid(library: Library, number: int, allowed: set[str], k: int) -> list[dic
     if not union:
         return []
     ours, theirs = standardised(dense), standardised(bm25)
-    share = SETTINGS.fusion.weight
-    fused = {name: share * ours[name] + (1 - share) * theirs[name] for name in union}
+    share, power = SETTINGS.fusion.weight, SETTINGS.fusion.power
+
+    def signed(value: float, to: float) -> float:
+        return math.copysign(abs(value) ** to, value)
+
+    fused = {
+        name: signed(
+            share * signed(ours[name], power) + (1 - share) * signed(theirs[name], power), 1 / power
+        )
+        for name in union
+    }
     return [
         {
             "id": name,

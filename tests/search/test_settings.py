@@ -32,6 +32,12 @@ def test_nothing_kept_is_the_usual() -> None:
     assert SearchSettings.kept({}) == SearchSettings.kept({"other": 1}) == SearchSettings()
 
 
+def test_what_was_kept_before_there_was_a_power_adds_both_scores() -> None:
+    kept = SearchSettings(fusion=FusionSettings(weight=0.4)).to_keep({})
+    del kept[KEY]["fusion"]["power"]
+    assert SearchSettings.kept(kept).fusion == FusionSettings(weight=0.4, power=1.0)
+
+
 @pytest.mark.parametrize(
     "value",
     [

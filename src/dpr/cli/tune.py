@@ -69,6 +69,14 @@ def tune(
     latency: Latency = None,
     recall_at: RecallAt = None,
     questions: Questions = None,
+    even: Annotated[
+        bool,
+        typer.Option(
+            "--even",
+            help="Of --questions, weigh those that vectors answer better as much as those that "
+            "words do: for questions that were made up while reading the passages.",
+        ),
+    ] = False,
     check: Annotated[
         bool,
         typer.Option("--check", help="Only measure what is there against what was wanted."),
@@ -95,7 +103,7 @@ def tune(
         _checked(recheck(collection, model=model, tell=_tell()), as_json)
         return
     wanted = targets(recall, memory, latency, recall_at, collection)
-    done = run_tuning(collection, wanted, questions, model, as_json)
+    done = run_tuning(collection, wanted, questions, model, as_json, even)
     if as_json:
         terminal.json_line(tuning_shape(done))
     if done.choice.trial is None:
@@ -103,12 +111,17 @@ def tune(
 
 
 def run_tuning(
-    folder: Path, wanted: Targets | None, questions: Path | None, model: str | None, as_json: bool
+    folder: Path,
+    wanted: Targets | None,
+    questions: Path | None,
+    model: str | None,
+    as_json: bool,
+    even: bool = False,
 ) -> Tuning:
     """Chooses an index, and shows how unless programs are to read it."""
     from dpr.pipeline.tuning import tune as choose
 
-    done = choose(folder, targets=wanted, questions=questions, model=model, tell=_tell())
+    done = choose(folder, targets=wanted, questions=questions, model=model, even=even, tell=_tell())
     if not as_json:
         show_tuning(done)
     return done
@@ -203,8 +216,9 @@ def show_tuning(done: Tuning) -> None:
     if fusion := done.fusion:
         terminal.line(
             f"Searched by {mode_of(fusion)} from now on. Hybrid search: "
-            f"{fusion.settings.method}, weight {fusion.settings.weight:g}; held-out "
-            f"nDCG@10 {fusion.ndcg.value:.3f}"
+            f"{fusion.settings.method}, weight {fusion.settings.weight:g}"
+            + (f", power {fusion.settings.power:g}" * (fusion.settings.method == "normalised"))
+            + f"; held-out nDCG@10 {fusion.ndcg.value:.3f}"
             + (
                 ""
                 if fusion.worthwhile

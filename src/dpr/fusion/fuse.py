@@ -8,11 +8,13 @@ The candidates are all rows of either list, and both scores of every candidate a
 dense search, a candidate's fused score is
 
     weighted      bm25 + w dense                                   (the paper's, w = 1.1)
-    normalised    (1 - w) z(bm25) + w z(dense)
+    normalised    ((1 - w) z(bm25)^p + w z(dense)^p)^(1/p)
     rrf           (1 - w) / (c + bm25 rank) + w / (c + dense rank)
 
 z(s) = (s - mean) / standard deviation, over the question's candidates; 0 where all scores are the
 same, so that a single candidate, or a question without any known word, is ordered by what is left.
+p is the power, and x^p stands for sign(x) |x|^p, as z may be negative. With 1 that is the weighted
+mean; the larger p, the more the better of both scores decides (Salton, Fox & Wu 1983).
 Ranks count from 1, c is the rank constant, and a candidate that a list lacks gets nothing for it;
 with w = 0.5 this is half of reciprocal rank fusion as Cormack et al. (2009) define it. Only
 "weighted" scores can be compared between questions.
@@ -155,7 +157,17 @@ def parts(candidates: Candidates, method: Method, rank_constant: int) -> tuple[F
 def combine(dense: Floats, bm25: Floats, settings: FusionSettings) -> Floats:
     """The fused scores (n,) of the two parts."""
     kept = 1.0 if settings.method == "weighted" else 1.0 - settings.weight
-    return kept * bm25 + settings.weight * dense
+    power = settings.power if settings.method == "normalised" else 1.0
+    if power == 1.0:
+        return kept * bm25 + settings.weight * dense
+    total = kept * _raised(bm25, power) + settings.weight * _raised(dense, power)
+    return _raised(total, 1 / power)
+
+
+def _raised(values: Floats, power: float) -> Floats:
+    """To a power, the signs kept: that is monotone, and its inverse is the inverse power's."""
+    result: Floats = np.copysign(np.abs(values) ** power, values)
+    return result
 
 
 def _standardised(scores: Floats) -> Floats:

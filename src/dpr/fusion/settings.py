@@ -27,18 +27,24 @@ class FusionSettings:
             0 (BM25 alone decides) to 1 (dense search alone decides); with 0.5 "rrf" is reciprocal
             rank fusion as it was published.
         rank_constant: what "rrf" adds to ranks; the larger, the less the first ranks stand out.
+        power: of "normalised", from 1 to 10. 1 adds both scores; the larger, the more the better of
+            the two decides (the p-norm of Salton, Fox & Wu 1983), so that a passage that one way of
+            searching is sure of is not lost by what the other thinks of it.
         depth: how long the list of either way of searching is.
 
-    The defaults need no tuning: they do not depend on the size of an encoder's scores.
+    The defaults need no tuning: they do not depend on the size of an encoder's scores, and were
+    chosen so that questions of both kinds gain, those that vectors answer better and those that
+    words do, whichever will be asked more.
 
     Raises:
         SettingsError: a value outside what is allowed.
     """
 
     method: Method = "normalised"
-    weight: float = 0.55
+    weight: float = 0.7
     rank_constant: int = 60
     depth: int = 200
+    power: float = 1.75
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -54,6 +60,9 @@ class FusionSettings:
             raise SettingsError(
                 f"fusion weight {weight} with the method {self.method!r}; give {allowed}"
             )
+        power = self.power
+        if isinstance(power, bool) or not isinstance(power, int | float) or not 1 <= power <= 10:
+            raise SettingsError(f"fusion power {power!r}; give a number from 1 to 10")
         for name, least in (("rank_constant", 0), ("depth", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -12,6 +12,11 @@ Many settings do nearly as well as the best, and which of them is best is chance
 one starts from are kept where they are not worse than the best by more than one standard error of
 the mean difference (the one-standard-error rule of Breiman et al. 1984, section 3.4.3): other
 questions than these will be asked, and what these do not tell is no reason to change.
+
+Who makes up questions while reading a passage uses its words, and words find more for these than
+they will for those who have not read it. Where the mix that will be asked is not known, ``even``
+counts both kinds of question the same, whatever their numbers: those that dense search answers
+better, and those that words do. Which part is better on others says nothing of how to weigh them.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from dpr.errors import InputError, SettingsError
 from dpr.evaluation.folds import deal
@@ -33,6 +39,7 @@ from dpr.fusion.settings import FusionSettings
 NDCG, SUCCESS = "nDCG@10", "Success@1"
 FUSION, DENSE, BM25 = "fusion", "dense", "bm25"
 CUTOFF = 10
+POWERS = (1.0, 1.25, 1.5, 1.75, 2.0)
 STEPS = 8  # of a factor of 2 ** 0.5, either way from where both scores spread alike
 NOT_FOUND = np.iinfo(np.int64).max
 
@@ -52,8 +59,8 @@ class Tuned:
     """What tuning gives.
 
     Attributes:
-        settings: the best by mean nDCG@10 over all questions (the first of equal ones), or those
-            one starts from where these are not clearly worse.
+        settings: the best by mean nDCG@10 (the first of equal ones), or those one starts from
+            where these are not clearly worse.
         ndcg, success: held-out nDCG@10 and Success@1 (a relevant passage comes first).
         comparisons: held-out fusion against ``dense`` and ``bm25`` alone, by nDCG@10, then by
             Success@1; p corrected for the two of a measure.
@@ -81,6 +88,7 @@ def tune(
     folds: int = 5,
     seed: int = 0,
     start: FusionSettings | None = None,
+    even: bool = False,
 ) -> Tuned:
     """The best settings of a grid, by nDCG@10 and in cross-validation.
 
@@ -92,12 +100,16 @@ def tune(
             in one fold. None: each stands for itself.
         folds: how many; seed: of dealing and of the intervals.
         start: the settings one starts from; None: the defaults, at the grid's depth.
+        even: choose by the mean of two means of nDCG@10, over the questions that dense search
+            answers better and over those that BM25 does; else by the mean over all. What is told
+            of the choice is over all questions either way.
 
     The intervals resample questions: where many are about one passage, the truth is less sure.
     Candidates with equal fused scores count in the order of their rows.
 
     Raises:
-        InputError: no questions, none with a relevant passage, or lists of different length.
+        InputError: no questions, none with a relevant passage, or lists of different length; with
+            ``even``, fewer questions of either kind than folds.
         SettingsError: an empty grid, one of several depths, fewer than 2 folds or more than groups.
     """
     depth = _check(candidates, judgements, [*grid, *filter(None, [start])], groups)
@@ -106,17 +118,18 @@ def tune(
     own = list(range(len(candidates))) if groups is None else list(groups)
     fold = deal(own, folds, seed)
     values = np.array(_measured(judged, grid))  # (settings, 2, questions)
+    alone = {DENSE: judged.measure(judged.dense), BM25: judged.measure(judged.bm25, above=0.0)}
+    kinds = _kinds(alone[DENSE][0], alone[BM25][0], folds) if even else None
     held_out, chosen = np.empty(values.shape[1:]), np.zeros(len(grid), int)
     for number in range(folds):
         inside = fold == number
-        choice = _choice(values[:, 0, ~inside])
+        choice = _choice(values[:, 0, ~inside], None if kinds is None else kinds[:, ~inside])
         held_out[:, inside] = values[choice][:, inside]
         chosen[choice] += 1
     means = values.mean(axis=2)
     statistics = StatisticsSettings(seed=seed)
-    alone = {DENSE: judged.measure(judged.dense), BM25: judged.measure(judged.bm25, above=0.0)}
     return Tuned(
-        settings=grid[_choice(values[:, 0])],
+        settings=grid[_choice(values[:, 0], kinds)],
         ndcg=estimate(held_out[0].tolist(), statistics),
         success=estimate(held_out[1].tolist(), statistics),
         comparisons=_comparisons(held_out, alone, statistics),
@@ -133,7 +146,11 @@ def default_grid(candidates: Sequence[Candidates], depth: int) -> list[FusionSet
     Weights of "weighted" lie about the one with which both scores spread alike over the candidates
     of the median question, since the size of dense scores is the encoder's own affair.
     """
-    grid = [FusionSettings(weight=step / 20, depth=depth) for step in range(21)]
+    grid = [
+        FusionSettings(weight=step / 20, depth=depth, power=power)
+        for power in POWERS
+        for step in range(21)
+    ]
     spreads = [(one.dense.std(), one.bm25.std()) for one in candidates if len(one)]
     ratios = [bm25 / dense for dense, bm25 in spreads if dense > 0 and bm25 > 0]
     alike = float(np.median(ratios)) if ratios else 1.0
@@ -220,10 +237,33 @@ def _measured(judged: _Judged, grid: Sequence[FusionSettings]) -> list[Floats]:
     return values
 
 
-def _choice(ndcg: Floats) -> int:
-    """The number of the best of the settings, (settings, questions), or 0 where that is as good."""
-    best = int(ndcg.mean(axis=1).argmax())
-    gain = ndcg[best] - ndcg[0]
+def _kinds(dense: Floats, bm25: Floats, folds: int) -> npt.NDArray[np.bool_]:
+    """(2, questions): those that dense search answers better, and those that BM25 does.
+
+    Raises:
+        InputError: too few of either to choose by.
+    """
+    kinds = np.stack([dense > bm25, dense < bm25])
+    counts = kinds.sum(axis=1).tolist()
+    if min(counts) < folds:
+        raise InputError(
+            f"dense search answers {counts[0]} questions better than BM25, BM25 {counts[1]} better "
+            f"than dense search; to count both kinds the same, give {folds} of each at least, or "
+            "count every question once"
+        )
+    return kinds
+
+
+def _choice(ndcg: Floats, kinds: npt.NDArray[np.bool_] | None) -> int:
+    """The number of the best of the settings, (settings, questions), or 0 where that is as good.
+
+    With ``kinds`` (2, questions) both count the same, and other questions nothing."""
+    shares = np.ones(ndcg.shape[1])
+    if kinds is not None:
+        shares = (kinds / (2 * np.maximum(kinds.sum(axis=1, keepdims=True), 1))).sum(axis=0)
+        shares *= len(shares)
+    best = int((ndcg * shares).mean(axis=1).argmax())
+    gain = (ndcg[best] - ndcg[0]) * shares
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     return best if gain.mean() > error else 0
 

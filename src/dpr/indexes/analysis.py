@@ -61,7 +61,7 @@ class WordsSettings:
 
     language: str | None = "english"
     stop_words: str | None = "english"
-    title: int = 1
+    title: int = 2
     text: int = 1
     shortest: int = 2
     pairs: bool = True

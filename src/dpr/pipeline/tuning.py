@@ -20,7 +20,7 @@ from dpr.collection import Collection, Manifest, read_manifest, write_parts
 from dpr.collection.change import TryOut
 from dpr.collection.segment import SegmentReader
 from dpr.encoding import QuestionEncoder, Vectors
-from dpr.errors import InputError, MissingExtraError
+from dpr.errors import InputError, MissingExtraError, SettingsError
 from dpr.evaluation.matching import Matcher
 from dpr.fusion.tuning import Tuned
 from dpr.indexes import kinds
@@ -73,6 +73,7 @@ def tune(
     questions: QuestionSet | str | os.PathLike[str] | None = None,
     model: Model | None = None,
     weights: bool = True,
+    even: bool = False,
     candidates: Sequence[kinds.Candidate] | None = None,
     tell: Tell = lambda text: None,
 ) -> Tuning:
@@ -85,13 +86,21 @@ def tune(
             from the passages, which tell about an index, and nothing about weights.
         weights: also choose how dense search and BM25 are weighed, where the set says which
             passages answer.
+        even: weigh the questions that dense search answers better as much as those that BM25 does,
+            for questions made up while reading (see ``dpr.fusion.tuning``).
         candidates: the indexes to try; None: all that are worth it for so many passages.
         tell: told what is being done.
 
     Raises:
-        InputError: no questions.
+        InputError: no questions; with ``even``, too few of either kind.
+        SettingsError: ``even`` without questions.
         CollectionError, MismatchError, CheckpointError: see ``dpr.errors``.
     """
+    if even and questions is None:
+        raise SettingsError(
+            "even weighs vectors and words by questions whose passages are known, and there are "
+            "none: give questions"
+        )
     folder = os.fspath(folder)
     _one_segment(folder, tell)
     names = made_with(folder) if model is None else model_names(model)
@@ -107,7 +116,7 @@ def tune(
         if weights and real:
             tell("weighing dense search and BM25")
             texts = [question.text for question in test.questions]
-            fusion = weigh(collection, texts, test.queries, test.judged)
+            fusion = weigh(collection, texts, test.queries, test.judged, even)
             if fusion is None:
                 notes.append(f"hybrid search was not weighed: {NOT_WEIGHED}")
         version = collection.version

@@ -30,12 +30,17 @@ def weigh(
     texts: Sequence[str],
     queries: Vectors,
     judged: Sequence[Mapping[int, int]],
+    even: bool = False,
 ) -> Tuned | None:
     """How both ways of searching are weighed best; None where that cannot be told: words were not
     counted, or too few questions have a passage that answers them.
 
     Args:
         judged: of each question, grades by row; a passage that is not there has a negative row.
+        even: see ``dpr.fusion.tuning.tune``.
+
+    Raises:
+        InputError: see ``dpr.fusion.tuning.tune``.
     """
     known = [
         place
@@ -59,9 +64,8 @@ def weigh(
     ]
     about = [_about(collection, judged[place]) for place in known]
     groups = about if len(set(about)) >= FOLDS else None
-    return tune(
-        found, [judged[place] for place in known], default_grid(found, depth), groups, FOLDS
-    )
+    judgements = [judged[place] for place in known]
+    return tune(found, judgements, default_grid(found, depth), groups, FOLDS, even=even)
 
 
 def _about(collection: Collection, judged: Mapping[int, int]) -> str:

@@ -52,7 +52,9 @@ class SearchSettings:
         try:
             return cls(
                 mode=value["mode"],
-                fusion=FusionSettings(**value["fusion"]),
+                fusion=FusionSettings(
+                    **{"power": 1.0, **value["fusion"]}
+                ),  # earlier ones have none
                 bm25=BM25Settings(**value["bm25"]),
                 effort=value["effort"],
             )
