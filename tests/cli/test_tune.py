@@ -62,13 +62,15 @@ def test_both_kinds_of_question_are_told_to_count_the_same(
     asked: list[Any] = []
 
     def tune(folder: Any, **how: Any) -> Any:
-        asked.append(how["even"])
+        asked.append(how["weights"])
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dpr.pipeline.tuning.tune", tune)
     for even in ([], ["--even"]):
         run("tune", tmp_path, "--questions", questions, *even)
-    assert asked == [False, True]
+    assert asked == [True, "even"]
+    refused = run("tune", tmp_path, "--even")
+    assert refused.exit_code == 2 and "give them as --questions" in refused.output
 
 
 def test_what_is_wanted_is_read_with_units() -> None:

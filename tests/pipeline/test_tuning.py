@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from dpr.collection import Collection, read_manifest, verify
-from dpr.errors import SettingsError
 from dpr.indexes import kinds
 from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
 from dpr.indexes.kinds import Candidate, FlatSettings, NoEffort
@@ -147,17 +146,15 @@ def test_questions_made_from_passages_weigh_nothing(folder: Path) -> None:
     assert done.fusion is None and "made from the passages" in done.notes[0]
 
 
-def test_both_kinds_of_question_take_questions(
+def test_both_kinds_of_question_count_the_same_where_that_is_asked(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SettingsError, match="give questions"):
-        tune(folder, even=True)
     asked_for: list[Any] = []
     monkeypatch.setattr("dpr.pipeline.weighing.tune", lambda *_, **how: asked_for.append(how))
-    for even in (False, True):
+    for weights in (True, "even"):
         tune(
             folder, targets=Targets(0.5, k=10), questions=asked(), candidates=CANDIDATES[:1],
-            even=even,
+            weights=weights,
         )  # fmt: skip
     assert asked_for == [{"even": False}, {"even": True}]
 

@@ -102,6 +102,8 @@ def tune(
     if check:
         _checked(recheck(collection, model=model, tell=_tell()), as_json)
         return
+    if even and questions is None:
+        raise typer.BadParameter("--even is for weighing by questions; give them as --questions")
     wanted = targets(recall, memory, latency, recall_at, collection)
     done = run_tuning(collection, wanted, questions, model, as_json, even)
     if as_json:
@@ -121,7 +123,14 @@ def run_tuning(
     """Chooses an index, and shows how unless programs are to read it."""
     from dpr.pipeline.tuning import tune as choose
 
-    done = choose(folder, targets=wanted, questions=questions, model=model, even=even, tell=_tell())
+    done = choose(
+        folder,
+        targets=wanted,
+        questions=questions,
+        model=model,
+        weights="even" if even else True,
+        tell=_tell(),
+    )
     if not as_json:
         show_tuning(done)
     return done

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from dpr.collection import Collection, Manifest, read_manifest, write_parts
 from dpr.collection.change import TryOut
 from dpr.collection.segment import SegmentReader
 from dpr.encoding import QuestionEncoder, Vectors
-from dpr.errors import InputError, MissingExtraError, SettingsError
+from dpr.errors import InputError, MissingExtraError
 from dpr.evaluation.matching import Matcher
 from dpr.fusion.tuning import Tuned
 from dpr.indexes import kinds
@@ -72,8 +72,7 @@ def tune(
     targets: Targets | None = None,
     questions: QuestionSet | str | os.PathLike[str] | None = None,
     model: Model | None = None,
-    weights: bool = True,
-    even: bool = False,
+    weights: bool | Literal["even"] = True,
     candidates: Sequence[kinds.Candidate] | None = None,
     tell: Tell = lambda text: None,
 ) -> Tuning:
@@ -85,22 +84,15 @@ def tune(
         questions: a set, or a file or folder of one (see ``dpr.questions``); None: questions made
             from the passages, which tell about an index, and nothing about weights.
         weights: also choose how dense search and BM25 are weighed, where the set says which
-            passages answer.
-        even: weigh the questions that dense search answers better as much as those that BM25 does,
-            for questions made up while reading (see ``dpr.fusion.tuning``).
+            passages answer; "even": counting the questions that either answers better the same,
+            for those made up while reading (see ``dpr.fusion.tuning``).
         candidates: the indexes to try; None: all that are worth it for so many passages.
         tell: told what is being done.
 
     Raises:
-        InputError: no questions; with ``even``, too few of either kind.
-        SettingsError: ``even`` without questions.
+        InputError: no questions, or too few of either kind where both are to count the same.
         CollectionError, MismatchError, CheckpointError: see ``dpr.errors``.
     """
-    if even and questions is None:
-        raise SettingsError(
-            "even weighs vectors and words by questions whose passages are known, and there are "
-            "none: give questions"
-        )
     folder = os.fspath(folder)
     _one_segment(folder, tell)
     names = made_with(folder) if model is None else model_names(model)
@@ -116,7 +108,7 @@ def tune(
         if weights and real:
             tell("weighing dense search and BM25")
             texts = [question.text for question in test.questions]
-            fusion = weigh(collection, texts, test.queries, test.judged, even)
+            fusion = weigh(collection, texts, test.queries, test.judged, weights == "even")
             if fusion is None:
                 notes.append(f"hybrid search was not weighed: {NOT_WEIGHED}")
         version = collection.version
