@@ -107,7 +107,7 @@ def build_ours(folder: Path, name: str = "ours", pairs: bool = False) -> None:
     from dpr.indexes.words import WordsSettings, build_words
 
     bench = FolderBench(folder / name)
-    names = build_words(texts(folder), WordsSettings(pairs=pairs), bench)
+    names = build_words(texts(folder), WordsSettings(title=1, pairs=pairs), bench)
     for path in bench.folder.iterdir():
         if path.name not in names:
             path.unlink()
@@ -121,7 +121,7 @@ def open_ours(
 
     files = {path.name: path for path in (folder / name).iterdir()}
     settings = BM25Settings(K1, B) if pairs else replace(LUCENE, k1=K1, b=B)
-    index = BM25([WordCounts.load(files)], [None], settings, WordsSettings(pairs=pairs))
+    index = BM25([WordCounts.load(files)], [None], settings, WordsSettings(title=1, pairs=pairs))
 
     def search(asked: Sequence[str]) -> Found:
         return [(rows.tolist(), scores.tolist()) for scores, rows in index.search(asked, DEPTH)]

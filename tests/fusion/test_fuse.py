@@ -104,13 +104,26 @@ def test_half_of_reciprocal_rank_fusion_as_it_was_published() -> None:
     ]
 
 
-def test_the_larger_the_power_the_more_the_better_score_decides() -> None:
-    """1 is found by vectors alone, 2 by both a little; the mean prefers 2, a high power 1."""
+def test_the_larger_the_power_the_more_the_surer_score_decides() -> None:
+    """1 is found by vectors alone, 2 by both a little; the mean prefers 2, a high power 1. What
+    words are sure is wrong comes last with a high power alone."""
     dense = dict.fromkeys(range(3, 13), 1.0) | {1: 9.0, 2: 5.0}
     bm25 = dict.fromkeys(range(3, 13), 4.0) | {1: 3.0, 2: 5.0}
     candidates = gathered(dense, bm25, 12)
     first = [fuse(candidates, FusionSettings(power=p, weight=0.5), 1)[0].row for p in (1, 4)]
     assert first == [2, 1]
+    dense = dict.fromkeys(range(3, 13), 5.0) | {1: 7.0, 2: 4.0}
+    bm25 = dict.fromkeys(range(3, 13), 9.0) | {1: 1.0, 2: 8.0}
+    doubted = gathered(dense, bm25, 12)
+    last = [fuse(doubted, FusionSettings(power=p, weight=0.6))[-1].row for p in (1, 9)]
+    assert last == [2, 1]
+
+
+def test_scores_that_cancel_out_are_nothing_whatever_the_power() -> None:
+    dense, bm25 = {1: 43.0 * 8 + 3, 2: 16.0 * 8 + 3}, {1: 0.0, 2: 42.0}
+    for power in (1.75, 10):
+        found = fuse(gathered(dense, bm25, 9), FusionSettings(weight=0.5, power=power))
+        assert [(one.row, one.score) for one in found] == [(1, 0.0), (2, 0.0)]
 
 
 @pytest.mark.parametrize("method", METHODS)

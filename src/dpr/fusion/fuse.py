@@ -14,7 +14,8 @@ dense search, a candidate's fused score is
 z(s) = (s - mean) / standard deviation, over the question's candidates; 0 where all scores are the
 same, so that a single candidate, or a question without any known word, is ordered by what is left.
 p is the power, and x^p stands for sign(x) |x|^p, as z may be negative. With 1 that is the weighted
-mean; the larger p, the more the better of both scores decides (Salton, Fox & Wu 1983).
+mean; the larger p, the more that of both scores decides which is further from its mean, so that
+what either is sure of is kept (after Salton, Fox & Wu 1983).
 Ranks count from 1, c is the rank constant, and a candidate that a list lacks gets nothing for it;
 with w = 0.5 this is half of reciprocal rank fusion as Cormack et al. (2009) define it. Only
 "weighted" scores can be compared between questions.
@@ -33,6 +34,8 @@ from dpr.errors import InputError
 from dpr.fusion.settings import FusionSettings, Method
 from dpr.indexes.index import Ids, checked_k
 from dpr.indexes.ordering import best
+
+CANCELLED = 1e-12  # a sum of this share of its parts is none
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -160,7 +163,10 @@ def combine(dense: Floats, bm25: Floats, settings: FusionSettings) -> Floats:
     power = settings.power if settings.method == "normalised" else 1.0
     if power == 1.0:
         return kept * bm25 + settings.weight * dense
-    total = kept * _raised(bm25, power) + settings.weight * _raised(dense, power)
+    words, vectors = kept * _raised(bm25, power), settings.weight * _raised(dense, power)
+    total = words + vectors
+    # Where both cancel out, rounding is all that is left, and the root would magnify it.
+    total[np.abs(total) <= CANCELLED * (np.abs(words) + np.abs(vectors))] = 0.0
     return _raised(total, 1 / power)
 
 

@@ -27,9 +27,10 @@ class FusionSettings:
             0 (BM25 alone decides) to 1 (dense search alone decides); with 0.5 "rrf" is reciprocal
             rank fusion as it was published.
         rank_constant: what "rrf" adds to ranks; the larger, the less the first ranks stand out.
-        power: of "normalised", from 1 to 10. 1 adds both scores; the larger, the more the better of
-            the two decides (the p-norm of Salton, Fox & Wu 1983), so that a passage that one way of
-            searching is sure of is not lost by what the other thinks of it.
+        power: of "normalised", from 1 to 10. 1 adds both scores; the larger, the more that of
+            both decides which is further from its mean (after the p-norm of Salton, Fox & Wu 1983),
+            so that a passage that one way of searching is sure of is not lost by the other's
+            doubts.
         depth: how long the list of either way of searching is.
 
     The defaults need no tuning: they do not depend on the size of an encoder's scores, and were

@@ -16,7 +16,7 @@ questions than these will be asked, and what these do not tell is no reason to c
 Who makes up questions while reading a passage uses its words, and words find more for these than
 they will for those who have not read it. Where the mix that will be asked is not known, ``even``
 counts both kinds of question the same, whatever their numbers: those that dense search answers
-better, and those that words do. Which part is better on others says nothing of how to weigh them.
+better, and those that words do. Questions that both answer alike are left out of the choice.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def tune(
 
     Raises:
         InputError: no questions, none with a relevant passage, or lists of different length; with
-            ``even``, fewer questions of either kind than folds.
+            ``even``, no questions of a kind outside some fold.
         SettingsError: an empty grid, one of several depths, fewer than 2 folds or more than groups.
     """
     depth = _check(candidates, judgements, [*grid, *filter(None, [start])], groups)
@@ -119,7 +119,7 @@ def tune(
     fold = deal(own, folds, seed)
     values = np.array(_measured(judged, grid))  # (settings, 2, questions)
     alone = {DENSE: judged.measure(judged.dense), BM25: judged.measure(judged.bm25, above=0.0)}
-    kinds = _kinds(alone[DENSE][0], alone[BM25][0], folds) if even else None
+    kinds = _kinds(alone[DENSE][0], alone[BM25][0], fold) if even else None
     held_out, chosen = np.empty(values.shape[1:]), np.zeros(len(grid), int)
     for number in range(folds):
         inside = fold == number
@@ -237,19 +237,19 @@ def _measured(judged: _Judged, grid: Sequence[FusionSettings]) -> list[Floats]:
     return values
 
 
-def _kinds(dense: Floats, bm25: Floats, folds: int) -> npt.NDArray[np.bool_]:
+def _kinds(dense: Floats, bm25: Floats, fold: Rows) -> npt.NDArray[np.bool_]:
     """(2, questions): those that dense search answers better, and those that BM25 does.
 
     Raises:
-        InputError: too few of either to choose by.
+        InputError: some folds leave none of either to choose by.
     """
     kinds = np.stack([dense > bm25, dense < bm25])
-    counts = kinds.sum(axis=1).tolist()
-    if min(counts) < folds:
+    if not all(kinds[:, fold != one].any(axis=1).all() for one in np.unique(fold)):
+        counts = kinds.sum(axis=1).tolist()
         raise InputError(
             f"dense search answers {counts[0]} questions better than BM25, BM25 {counts[1]} better "
-            f"than dense search; to count both kinds the same, give {folds} of each at least, or "
-            "count every question once"
+            "than dense search: too few, or about too few documents, to count both kinds the same; "
+            "give more of either, or choose by the mean over all (without even)"
         )
     return kinds
 
@@ -257,15 +257,14 @@ def _kinds(dense: Floats, bm25: Floats, folds: int) -> npt.NDArray[np.bool_]:
 def _choice(ndcg: Floats, kinds: npt.NDArray[np.bool_] | None) -> int:
     """The number of the best of the settings, (settings, questions), or 0 where that is as good.
 
-    With ``kinds`` (2, questions) both count the same, and other questions nothing."""
-    shares = np.ones(ndcg.shape[1])
-    if kinds is not None:
-        shares = (kinds / (2 * np.maximum(kinds.sum(axis=1, keepdims=True), 1))).sum(axis=0)
-        shares *= len(shares)
-    best = int((ndcg * shares).mean(axis=1).argmax())
-    gain = (ndcg[best] - ndcg[0]) * shares
-    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    return best if gain.mean() > error else 0
+    With ``kinds`` (2, questions) by the mean of both kinds' means, else by the mean over all."""
+    parts = [ndcg] if kinds is None else [ndcg[:, kind] for kind in kinds]
+    best = int(np.mean([part.mean(axis=1) for part in parts], axis=0).argmax())
+    gains = [part[best] - part[0] for part in parts]
+    if min(map(len, gains)) < 2:
+        return 0
+    error = math.sqrt(sum(one.var(ddof=1) / len(one) for one in gains)) / len(gains)
+    return best if np.mean([one.mean() for one in gains]) > error else 0
 
 
 def _comparisons(
