@@ -73,6 +73,16 @@ def test_both_kinds_of_question_are_told_to_count_the_same(
     assert refused.exit_code == 2 and "give them as --questions" in refused.output
 
 
+def test_a_check_measures_what_was_wanted_last_and_nothing_else(
+    run: Any, tmp_path: Path, questions: Path
+) -> None:
+    others = (["--recall", "0.9"], ["--memory", "any"], ["--latency", "any"], ["--recall-at", "5"])
+    for given in (*others, ["--questions", questions], ["--even"]):
+        refused = run("tune", tmp_path, "--check", *given)
+        assert refused.exit_code == 2, refused.output
+        assert f"{given[0]} with --check" in " ".join(refused.output.split())
+
+
 def test_what_is_wanted_is_read_with_units() -> None:
     assert targets(None, None, None) is None
     assert targets(0.9, "2GB", "20ms", 5) == Targets(0.9, 2_000_000_000, 0.02, 5)

@@ -240,3 +240,13 @@ def test_of_either_kind_there_must_be_some() -> None:
     candidates, judgements = questions(40, 0.0, 9.0)
     with pytest.raises(InputError, match=r"BM25 \d+ better than dense search: too few"):
         tune(candidates, judgements, GRID, even=True)
+
+
+def test_of_either_kind_there_must_be_some_outside_every_fold() -> None:
+    """All questions that dense search answers better are about one thing, and so in one fold."""
+    many, few = questions(40, 0.0, 9.0), questions(6, 9.0, 0.0, seed=1)
+    candidates, judgements = [*few[0], *many[0]], [*few[1], *many[1]]
+    groups = ["one"] * len(few[0]) + [f"of {number}" for number in range(len(many[0]))]
+    assert tune(candidates, judgements, GRID, even=True).settings in GRID
+    with pytest.raises(InputError, match="too few, or about too few documents"):
+        tune(candidates, judgements, GRID, groups, even=True)

@@ -100,6 +100,15 @@ def tune(
     from dpr.pipeline.tuning import recheck
 
     if check:
+        others = {
+            "--recall": recall, "--memory": memory, "--latency": latency, "--recall-at": recall_at,
+            "--questions": questions, "--even": even or None,
+        }  # fmt: skip
+        if given := [name for name, value in others.items() if value is not None]:
+            raise typer.BadParameter(
+                f"{', '.join(given)} with --check, which measures what was wanted last; "
+                "leave out one or the other"
+            )
         _checked(recheck(collection, model=model, tell=_tell()), as_json)
         return
     if even and questions is None:
