@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +332,11 @@ def test_parts_are_made_kept_and_dropped(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_parts(folder, lambda segment, trying: [stopped])
     assert verify(folder) == [] and read_manifest(folder).version == 1
-    write_parts(folder, lambda segment, trying: [going_on], search=lambda search: {"mode": "dense"})
+    write_parts(
+        folder,
+        lambda segment, trying: [going_on],
+        change=lambda old: replace(old, search={"mode": "dense"}),
+    )
     assert stopped.made == ["first"] and going_on.made == ["second"]
     assert read_manifest(folder).search == {"mode": "dense"}
     unchanged = read_manifest(folder)

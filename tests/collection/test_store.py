@@ -101,6 +101,13 @@ def test_the_wrong_encoder_is_refused_also_with_the_same_dimension(whole: Path) 
         for other in ("question-two", HashEncoder().fingerprint, ""):
             with pytest.raises(MismatchError, match=rf"question-one.* has {other}"):
                 collection.check_encoder(other)
+            with pytest.raises(MismatchError, match=rf"question-one.* has {other}"):
+                collection.check_encoder(other, "another context encoder")
+
+
+def test_a_question_encoder_trained_beside_the_same_context_encoder_belongs(whole: Path) -> None:
+    with Collection.open(whole) as collection:
+        collection.check_encoder("question-two", HashEncoder().fingerprint)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gc
 import shutil
 import weakref
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,9 @@ def test_a_version_whose_reading_settings_make_no_sense_leaves_the_one_before_wh
 ) -> None:
     def keep(settings: dict[str, Any]) -> None:
         kept = {KEY: {"reader": fingerprint, "questions": "", "settings": settings}}
-        write_parts(collection, lambda segment, trying: [], search=lambda search: kept)
+        write_parts(
+            collection, lambda segment, trying: [], change=lambda old: replace(old, search=kept)
+        )
 
     with open_pipeline(collection) as pipeline:
         before = pipeline.newest

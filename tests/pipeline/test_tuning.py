@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 
 from dpr.collection import Collection, read_manifest, verify
+from dpr.errors import MismatchError
 from dpr.indexes import kinds
+from dpr.indexes.flat import FlatIndex
 from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
 from dpr.indexes.kinds import Candidate, FlatSettings, NoEffort
 from dpr.pipeline import Pipeline, add, index
+from dpr.pipeline.calibrating import calibrate
+from dpr.pipeline.teaching import teach
 from dpr.pipeline.tuning import KEY, recheck, tune
 from dpr.records import Document, Question, QuestionSet
+from dpr.samples.files import Context, TrainingSample
 from dpr.search.choosing import Targets
+from dpr.search.dense import stored_vectors
 from dpr.search.searcher import Searcher
 from dpr.search.settings import SearchSettings
+from dpr.training.settings import LoopSettings, RetrieverSettings
 
 pytest.importorskip("faiss")
 WORDS = "river city king queen tale story snow man dog cat paris france rhine danube".split()
@@ -68,6 +75,21 @@ def test_what_is_chosen_is_kept_and_searched_with(folder: Path) -> None:
     assert any("building" in one for one in told) and done.fusion is not None
     assert read_manifest(folder).search["search"]["fusion"]["method"] == done.fusion.settings.method
     assert len(read_manifest(folder).segments) == 1 and verify(folder) == []
+
+
+def test_questions_whose_answers_are_known_and_not_their_passages(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Answers are looked for in the passages that were found, while indexes are measured."""
+    to = tmp_path / "c"
+    index(documents(0, 60), to, model=tiny_model, split="none")
+    questions = tuple(Question(f"q{n}", text_of(n), (text_of(n),)) for n in range(20))
+    done = tune(
+        to, targets=Targets(0.5, k=10), questions=QuestionSet("answers", questions, {}),
+        candidates=CANDIDATES,
+    )  # fmt: skip
+    assert [trial.accuracy for trial in done.trials if trial.exact] == [0.0]
+    assert done.fusion is None and "hybrid search was not weighed" in " ".join(done.notes)
 
 
 def test_an_index_is_built_loaded_and_equal_to_exact_search_where_it_tries_hard(
@@ -163,3 +185,56 @@ def test_settings_survive_json() -> None:
     for candidate in kinds.candidates(100_000, 64):
         value = kinds.to_json(candidate.settings)
         assert kinds.settings_from(value) == candidate.settings
+
+
+def test_a_question_encoder_that_was_trained_alone_searches_what_is_there(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Nothing is encoded again; tuning with it makes it the collection's own, the reader stays."""
+    to, run = tmp_path / "c", tmp_path / "run"
+    index(documents(0, 60), to, model=tiny_model, split="none")
+    before = read_manifest(to)
+    samples = [
+        TrainingSample(f"who is {text_of(n)}", (), (Context(text_of(n), ""),)) for n in range(8)
+    ]
+    names = teach(
+        tiny_model, samples, (), run,
+        loop=LoopSettings(epochs=1, learning_rate=1e-2, warmup_steps=0),
+        settings=RetrieverSettings(4, 0, question_tower_only=True),
+    )  # fmt: skip
+    alone = Path(names.question).parent
+    answered = QuestionSet(
+        "answered", tuple(Question(f"q{n}", text_of(n), (f"{n}",)) for n in range(100)), {}
+    )
+    with Pipeline.open(to) as old, Pipeline.open(to, model=alone) as new:
+        assert new.encoder.fingerprint != old.encoder.fingerprint == before.question_fingerprint
+        vectors = stored_vectors(new.collection.segments)
+        best = FlatIndex(vectors, new.collection.ids).search(new.encoder.encode(["who"]), 5)[1]
+        hits = new.search("who", 5, mode="dense")
+        assert [hit.passage.id for hit in hits] == new.collection.ids(best[0].tolist())
+        with pytest.raises(MismatchError, match="its own question encoder is another"):
+            calibrate(to, answered, model=alone, reader=tiny_model)
+        done = tune(to, targets=Targets(0.5, k=10), model=alone, candidates=CANDIDATES[:1])
+        assert any("encoded by" in note and "from now on" in note for note in done.notes)
+        assert [hit.passage.id for hit in old.search("who", 60, mode="dense")]  # goes on as it was
+    after = read_manifest(to)
+    assert after.segments == before.segments and verify(to) == []
+    with Pipeline.open(to) as pipeline:
+        assert pipeline.encoder.fingerprint == after.question_fingerprint
+        assert after.question_fingerprint != before.question_fingerprint
+        assert pipeline.reader is not None
+        assert pipeline.search("who", 5, mode="dense") == hits
+    assert add(documents(0, 61), to).encoded == 1
+
+
+def test_another_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    to, run = tmp_path / "c", tmp_path / "run"
+    index(documents(0, 20), to, model=tiny_model, split="none")
+    samples = [TrainingSample("who", (), (Context("the king", ""),))] * 4
+    names = teach(
+        tiny_model, samples, (), run, tied=False,
+        loop=LoopSettings(epochs=1, learning_rate=1e-2, warmup_steps=0),
+        settings=RetrieverSettings(4, 0, passage_length=32),
+    )  # fmt: skip
+    with pytest.raises(MismatchError, match="Scores between them would mean nothing"):
+        Pipeline.open(to, model=names)

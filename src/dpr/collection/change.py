@@ -242,7 +242,7 @@ def write_parts(
     makers: Callable[[SegmentReader, TryOut], Sequence[PartMaker]],
     *,
     drop: Iterable[str] = (),
-    search: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+    change: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     version: int | None = None,
 ) -> Manifest:
     """Make parts of segments, replacing those of the same kind, in one new version.
@@ -254,7 +254,7 @@ def write_parts(
         makers: gives what to make of a segment; a part with the same settings is left as it is. It
             may try parts out first, which gives their files before it is known whether they stay.
         drop: kinds of parts that no segment is to have, unless one is made.
-        search: gives how to search, from how the manifest said to; called when all is made.
+        change: gives the manifest with what else is to change; called when all is made.
         version: that this was decided on.
 
     Raises:
@@ -274,11 +274,7 @@ def write_parts(
                 made: Part = there if there and same else make_part(workplace, reader, maker)
                 parts[maker.kind] = made
             segments.append(replace(reader.segment, parts=tuple(parts.values())))
-        changed = replace(
-            manifest,
-            segments=tuple(segments),
-            search=dict(search(dict(manifest.search))) if search else manifest.search,
-        )
+        changed = change(replace(manifest, segments=tuple(segments)))
         if changed != manifest:
             changed = replace(changed, version=manifest.version + 1)
             manifest = workplace.commit(changed, keep_unfinished=True)

@@ -275,14 +275,20 @@ class Collection:
             ]
         )
 
-    def check_encoder(self, question_fingerprint: str) -> None:
+    def check_encoder(self, question_fingerprint: str, context_fingerprint: str = "") -> None:
         """Refuse questions from an encoder that does not belong to this collection.
+
+        Args:
+            context_fingerprint: of the context encoder beside which the question encoder was
+                trained. Where that made this collection's vectors, the question encoder belongs to
+                it too: it may have been trained alone.
 
         Raises:
             MismatchError: names both fingerprints and what to do.
         """
         expected = self.manifest.question_fingerprint
-        if question_fingerprint != expected:
+        beside = context_fingerprint and context_fingerprint == self.manifest.encoder_fingerprint
+        if question_fingerprint != expected and not beside:
             raise MismatchError(
                 f"{self.path}: was made for the question encoder with fingerprint "
                 f"{expected or '(none recorded)'}, the one given has {question_fingerprint}. "

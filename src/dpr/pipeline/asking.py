@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any, TypedDict, Unpack
 
 from dpr.collection import Collection
-from dpr.encoding import QuestionEncoder, Vectors, question_text
+from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors, question_text
 from dpr.errors import CollectionError, SettingsError
 from dpr.filters import Filters
 from dpr.pipeline.models import Model, made_with, model_names
@@ -22,7 +22,7 @@ from dpr.reading import Reader, ReadingSettings
 from dpr.records import Asked, Hit, Question
 from dpr.search.searcher import Searcher
 from dpr.search.settings import Mode, SearchSettings
-from dpr.shipped import find_reader
+from dpr.shipped import ModelNames, find_reader
 
 Asking = str | Question | Mapping[str, Any]
 """A question: a text, a record, or a row of a dataset."""
@@ -48,6 +48,23 @@ class Opened:
     reader: Reader | None
 
 
+def fitting_encoder(collection: Collection, names: ModelNames) -> tuple[QuestionEncoder, str]:
+    """A model's question encoder, and where it isn't the collection's own the fingerprint of the
+    context encoder that shows that it belongs to the collection nevertheless: with that the vectors
+    were made, and the question encoder was trained beside it (``question_tower_only``).
+
+    Raises:
+        MismatchError: scores between them would mean nothing.
+        CheckpointError: the model cannot be loaded.
+    """
+    encoder, context = QuestionEncoder.from_pretrained(names.question), ""
+    own = collection.manifest.question_fingerprint
+    if encoder.fingerprint != own and names.context != names.question:
+        context = ContextEncoder.from_pretrained(names.context).fingerprint
+    collection.check_encoder(encoder.fingerprint, context)
+    return encoder, context
+
+
 class Pipeline:
     """A collection that is open for questions; safe to share between threads.
 
@@ -56,6 +73,7 @@ class Pipeline:
 
     Args:
         settings: how to search, in place of what the collection keeps.
+        context_fingerprint: see ``Collection.check_encoder``.
 
     Attributes:
         reader: what answers; None in a pipeline that only searches.
@@ -67,8 +85,9 @@ class Pipeline:
         encoder: QuestionEncoder,
         reader: Reader | None = None,
         settings: SearchSettings | None = None,
+        context_fingerprint: str = "",
     ) -> None:
-        collection.check_encoder(encoder.fingerprint)
+        collection.check_encoder(encoder.fingerprint, context_fingerprint)
         self._encoder = encoder
         self.reader = reader
         self._reading: _Reading | None = None
@@ -102,7 +121,9 @@ class Pipeline:
         with self._lock:
             newest = self.collection.current()
             if newest is not self.collection:
-                newest.check_encoder(self._encoder.fingerprint)
+                # The version before was by the same context encoder as the question encoder's.
+                by = self.collection.manifest.encoder_fingerprint
+                newest.check_encoder(self._encoder.fingerprint, by)
                 searcher, reader = Searcher(newest, self._settings), self.reader
                 if self._reading:
                     reader = self._reading.reader(newest.manifest.search)
@@ -126,7 +147,8 @@ class Pipeline:
         Args:
             folder: of the collection.
             model: in place of the one that the collection was made with; refused where its
-                question encoder is another.
+                question encoder is another, unless the context encoder is the same (see
+                ``fitting_encoder``).
             reader: in place of the model's own reader: a folder (of the reader, or of a model that
                 holds one) or hub id.
             settings: in place of those that the collection keeps for this reader (see
@@ -143,11 +165,13 @@ class Pipeline:
         place = find_reader(os.fspath(reader)) if reader else names.reader
         collection = Collection.open(os.fspath(folder))
         reading = _Reading(place, settings) if read and place else None
+        encoder, context = fitting_encoder(collection, names)
         pipeline = cls(
             collection,
-            QuestionEncoder.from_pretrained(names.question),
+            encoder,
             reading.reader(collection.manifest.search) if reading else None,
             search,
+            context,
         )
         pipeline._reading = reading
         return pipeline

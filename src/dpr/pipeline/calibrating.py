@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpr.collection import write_parts
 from dpr.confidence import Calibrated, Case, Readings, check_count
 from dpr.confidence import calibrate as choose
-from dpr.errors import CollectionError, SettingsError
+from dpr.errors import CollectionError, MismatchError, SettingsError
 from dpr.evaluation.answers import normalize_answer
 from dpr.evaluation.levels import document_of
 from dpr.pipeline.asking import Pipeline
@@ -86,6 +86,8 @@ def calibrate(
     if into_model:
         check_writable(place)
     with Pipeline.open(folder, model=model, reader=reader) as pipeline:
+        if not (dry_run or into_model):
+            _check_own(pipeline)
         cases = list(read_cases(pipeline, asked, tell, mode))
         assert pipeline.reader is not None
         tell("choosing")
@@ -103,6 +105,21 @@ def calibrate(
         keep_in(folder, chosen.settings, fingerprint, source, version)
         kept = folder
     return Calibration(chosen, kept, (*notes, *chosen.notes))
+
+
+def _check_own(pipeline: Pipeline) -> None:
+    """Refuses to keep in a collection what holds for another question encoder than its own.
+
+    Raises:
+        MismatchError: says how to make it its own.
+    """
+    folder = pipeline.collection.path
+    if pipeline.encoder.fingerprint != pipeline.collection.manifest.question_fingerprint:
+        raise MismatchError(
+            f"{folder}: its own question encoder is another, and what is chosen for one does not "
+            f"hold for the other; make this one its own first (dpr tune {folder} --model), or keep "
+            "the choice beside the reader (--into-model) or nowhere (--dry-run)"
+        )
 
 
 def _place(folder: str, model: Model | None, reader: str | os.PathLike[str] | None) -> str:
@@ -241,6 +258,6 @@ def keep_in(
     write_parts(
         folder,
         lambda segment, trying: [],
-        search=lambda search: settings.to_keep(search, fingerprint, source),
+        change=lambda old: replace(old, search=settings.to_keep(old.search, fingerprint, source)),
         version=version,
     )

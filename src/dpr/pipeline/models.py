@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from dpr.collection import read_manifest
+from dpr.collection import Manifest, read_manifest
 from dpr.errors import CheckpointError
 from dpr.shipped import DEFAULT, ModelNames, find_models, find_reader
 
@@ -92,6 +92,17 @@ def made_with(folder: str) -> ModelNames:
             f"{folder}: the model that it was made with, {model!r}, is no longer there; say "
             "where it is now (--model, or model=)"
         ) from error
+
+
+def kept_reader(manifest: Manifest) -> str:
+    """The reader of the model that a collection was made with; empty where it has none."""
+    model = manifest.made_from.get("model", DEFAULT)
+    if isinstance(model, dict):
+        return ModelNames(**model).reader
+    try:
+        return find_models(model).reader
+    except CheckpointError:
+        return ""
 
 
 def shown_name(names: ModelNames) -> str:

@@ -8,41 +8,33 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
-
-import numpy as np
 
 from dpr.collection import Collection, Manifest, read_manifest, write_parts
 from dpr.collection.change import TryOut
 from dpr.collection.segment import SegmentReader
-from dpr.encoding import QuestionEncoder, Vectors
-from dpr.errors import InputError, MissingExtraError
-from dpr.evaluation.matching import Matcher
+from dpr.errors import MissingExtraError
 from dpr.fusion.tuning import Tuned
 from dpr.indexes import kinds
-from dpr.indexes.flat import FlatIndex
-from dpr.indexes.index import Index, Rows
+from dpr.indexes.index import Index
 from dpr.indexes.kinds import FlatSettings
+from dpr.pipeline.asking import fitting_encoder
 from dpr.pipeline.compacting import Tell, compact, index_maker
-from dpr.pipeline.models import Model, made_with, model_names
+from dpr.pipeline.models import Model, kept_reader, lasting, made_with, model_names, shown_name
+from dpr.pipeline.trial_questions import TrialQuestions, trial_questions
 from dpr.pipeline.weighing import NOT_WEIGHED, mode_of, weigh
-from dpr.questions import read_question_set
-from dpr.questions.pseudo import pseudo_questions
-from dpr.records import Question, QuestionSet
+from dpr.records import QuestionSet
 from dpr.search.choosing import Choice, Targets, Trial, choose, meets, to_keep
 from dpr.search.dense import stored_vectors
 from dpr.search.parts import INDEX, IndexMaker, settings_there
 from dpr.search.searcher import Searcher
 from dpr.search.settings import SearchSettings
-from dpr.search.trying import Test, latencies, measure, try_efforts
+from dpr.search.trying import measure, try_efforts
+from dpr.shipped import ModelNames
 
-QUESTIONS = 500
-TIMED = 100
-ANSWERED_WITHIN = 20
 KEY = "tuned"
 GROWTH = 1.2
 
@@ -81,6 +73,9 @@ def tune(
 
     Args:
         targets: what is wanted; None: what was wanted last, else a recall of 0.95.
+        model: in place of the one that the collection was made with. A question encoder that was
+            trained beside the same context encoder (``question_tower_only``) becomes the
+            collection's own, as weights and index are chosen for it.
         questions: a set, or a file or folder of one (see ``dpr.questions``); None: questions made
             from the passages, which tell about an index, and nothing about weights.
         weights: also choose how dense search and BM25 are weighed, where the set says which
@@ -96,12 +91,11 @@ def tune(
     folder = os.fspath(folder)
     _one_segment(folder, tell)
     names = made_with(folder) if model is None else model_names(model)
-    encoder = QuestionEncoder.from_pretrained(names.question)
     with Collection.open(folder) as collection:
-        collection.check_encoder(encoder.fingerprint)
+        encoder, _ = fitting_encoder(collection, names)
         wanted = targets or _kept_targets(collection)
-        asked, said, notes = _questions(collection, questions)
-        test = _Test.of(collection, encoder, asked, wanted, tell)
+        asked, said, notes = trial_questions(collection, questions)
+        test = TrialQuestions.of(collection, encoder, asked, wanted, tell)
         # Questions made from passages repeat their words, and would weigh words too much.
         real = questions is not None
         fusion = None
@@ -111,15 +105,18 @@ def tune(
             fusion = weigh(collection, texts, test.queries, test.judged, weights == "even")
             if fusion is None:
                 notes.append(f"hybrid search was not weighed: {NOT_WEIGHED}")
-        version = collection.version
-    trying = _Trying(test, wanted, candidates, tell)
-    manifest = write_parts(
-        folder,
-        trying.makers,
-        drop=[INDEX],
-        search=lambda search: _kept(search, trying, fusion, said, len(test)),
-        version=version,
-    )
+        trying = _Trying(test, wanted, candidates, tell)
+
+        def changed(manifest: Manifest) -> Manifest:
+            search = _kept(manifest.search, trying, fusion, said, len(test))
+            return _searched_with(replace(manifest, search=search), names, encoder.fingerprint)
+
+        # What the questions' answers are looked for in stays open until all is measured.
+        manifest = write_parts(
+            folder, trying.makers, drop=[INDEX], change=changed, version=collection.version
+        )
+        if manifest.question_fingerprint != collection.manifest.question_fingerprint:
+            notes.append(f"questions are encoded by {shown_name(names)} from now on")
     if trying.missing:
         notes.append(f"some indexes were not tried: {trying.missing}")
     return Tuning(trying.choice, tuple(trying.trials), fusion, manifest, tuple(notes))
@@ -141,10 +138,11 @@ def recheck(
         if kept is None:
             return None
         targets = Targets(**kept["targets"])
-        encoder = QuestionEncoder.from_pretrained(names.question)
+        encoder, _ = fitting_encoder(collection, names)
         place = str(kept["questions"])
-        asked, _, _ = _questions(collection, place if place and Path(place).exists() else None)
-        test = _Test.of(collection, encoder, asked, targets, tell)
+        there = place and Path(place).exists()
+        asked, _, _ = trial_questions(collection, place if there else None)
+        test = TrialQuestions.of(collection, encoder, asked, targets, tell)
         searcher = Searcher(collection)
         settings = kinds.settings_from(settings_there(collection, INDEX) or {"kind": "flat"})
         effort = kinds.to_json(kinds.usual_effort(settings))
@@ -176,7 +174,7 @@ def check_growth(folder: str | Path, manifest: Manifest, model: Model | None = N
     write_parts(
         folder,
         lambda segment, trying: [],
-        search=lambda old: {**old, KEY: checked},
+        change=lambda old: replace(old, search={**old.search, KEY: checked}),
         version=manifest.version,
     )
     trial, missed = found
@@ -197,128 +195,19 @@ def _one_segment(folder: str, tell: Tell) -> None:
         compact(folder, tell=tell)
 
 
+def _searched_with(manifest: Manifest, names: ModelNames, fingerprint: str) -> Manifest:
+    """Where the question encoder is another than before, it is the collection's from now on."""
+    if fingerprint == manifest.question_fingerprint:
+        return manifest
+    if not names.reader:  # none was trained beside it: the one before reads on
+        names = replace(names, reader=kept_reader(manifest))
+    made_from = {**manifest.made_from, "model": lasting(names)}
+    return replace(manifest, question_fingerprint=fingerprint, made_from=made_from)
+
+
 def _kept_targets(collection: Collection) -> Targets:
     kept = collection.manifest.search.get(KEY)
     return Targets(**kept["targets"]) if kept else Targets()
-
-
-def _questions(
-    collection: Collection, given: QuestionSet | str | os.PathLike[str] | None
-) -> tuple[QuestionSet, str, list[str]]:
-    """The questions, what the collection keeps of them, and what must be said of them."""
-    if given is None:
-        made = pseudo_questions(collection, QUESTIONS)
-        note = (
-            f"no questions were given: {len(made.questions)} were made from the passages; give "
-            "real ones (--questions) to tune on what people ask"
-        )
-        found, said, notes = made, "", [note]
-    elif isinstance(given, QuestionSet):
-        found, said, notes = given, "", []
-    else:
-        found, said, notes = read_question_set(given), str(Path(given).resolve()), []
-    if not found.questions:
-        raise InputError(
-            "there are no questions to measure with; give some (--questions): a question a line, "
-            "or any set that `dpr evaluate` takes"
-        )
-    if 0 < len(found.questions) < 100:
-        count = len(found.questions)
-        notes.append(f"{count} questions say little: intervals are wide; 200 or more are better")
-    return found, said, notes
-
-
-@dataclass(frozen=True)
-class _Test:
-    """Questions with their vectors, what exact search finds, and which rows are right.
-
-    Attributes:
-        encoding: seconds that a question takes to encode, p50 and p95.
-        right: of each question, says whether a row answers it; None where that is not known.
-    """
-
-    questions: tuple[Question, ...]
-    queries: Vectors
-    exact: Rows
-    encoding: tuple[float, float]
-    judged: list[dict[int, int]]
-    right: list[Callable[[int], bool] | None] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    @classmethod
-    def of(
-        cls,
-        collection: Collection,
-        encoder: QuestionEncoder,
-        asked: QuestionSet,
-        targets: Targets,
-        tell: Tell,
-    ) -> _Test:
-        texts = [question.text for question in asked.questions]
-        tell(f"encoding {len(texts):,} questions")
-        queries = encoder.encode(texts)
-        spent = latencies(lambda text: encoder.encode([text]), texts[:TIMED])
-        tell("searching exactly")
-        index = FlatIndex(stored_vectors(collection.segments), collection.ids)
-        _, exact = index.search(queries, min(targets.k, len(collection)), collection.live)
-        judged = [_rows(collection, asked.judgements.get(one.id, {})) for one in asked.questions]
-        right = [_right(collection, *pair) for pair in zip(asked.questions, judged, strict=True)]
-        encoding = float(np.quantile(spent, 0.5)), float(np.quantile(spent, 0.95))
-        return cls(tuple(asked.questions), queries, exact, encoding, judged, right)
-
-    @cached_property
-    def measured(self) -> Test:
-        """What indexes are measured with."""
-        return Test(self.queries, self.exact, self.encoding, self._accuracy())
-
-    def _accuracy(self) -> Callable[[Rows], float] | None:
-        """What rows answer among the first 20, less what the exact ones do; a share of the
-        questions of which it is known."""
-        known = [number for number, right in enumerate(self.right) if right is not None]
-        if not known:
-            return None
-
-        def share(found: Rows) -> float:
-            hits = 0
-            for number in known:
-                right = self.right[number]
-                assert right is not None
-                hits += any(right(row) for row in found[number, :ANSWERED_WITHIN].tolist())
-            return hits / len(known)
-
-        exact = share(self.exact)
-        return lambda found: share(found) - exact
-
-
-def _rows(collection: Collection, judgements: Mapping[str, int]) -> dict[int, int]:
-    """Grades by row; a passage that is not there has a row that none has."""
-    found: dict[int, int] = {}
-    for number, (one, grade) in enumerate(judgements.items()):
-        try:
-            found[collection.row_of(one)] = grade
-        except InputError:
-            found[-1 - number] = grade
-    return found
-
-
-def _right(
-    collection: Collection, question: Question, judged: Mapping[int, int]
-) -> Callable[[int], bool] | None:
-    if any(grade > 0 for row, grade in judged.items() if row >= 0):
-        return lambda row: judged.get(row, 0) > 0
-    if not question.answers:
-        return None
-    matcher = Matcher(question.answers)
-    known: dict[int, bool] = {}
-
-    def right(row: int) -> bool:
-        if row not in known:
-            known[row] = matcher.matches(collection.passage(row).text)
-        return known[row]
-
-    return right
 
 
 class _Trying:
@@ -326,7 +215,7 @@ class _Trying:
 
     def __init__(
         self,
-        test: _Test,
+        test: TrialQuestions,
         targets: Targets,
         candidates: Sequence[kinds.Candidate] | None,
         tell: Tell,
