@@ -122,6 +122,11 @@ def test_codes_are_measured_as_they_are_searched(
 def test_questions_that_are_trained_on_are_no_test() -> None:
     with pytest.raises(InputError, match="1 of the 5 questions of own are trained on"):
         make_tests(SETS, [*TRAIN, SETS["own"][2]])
+    typed = [replace(one, question=f"{one.question.title()} ?") for one in SETS["own"]]
+    with pytest.raises(InputError, match="5 of the 5 questions of own are trained on"):
+        make_tests(SETS, [*TRAIN, *typed])
+    signs = [replace(one, question="?") for one in TRAIN]  # of which none says what it asks
+    assert make_tests({"own": signs[:1]}, signs[1:]).questions("own") == ["?"]
     with pytest.raises(InputError, match="needs test questions"):
         make_tests({"own": []}, TRAIN)
 

@@ -27,6 +27,7 @@ from dpr.pipeline.starting import load_towers
 from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
 from dpr.records import Passage
 from dpr.samples.files import TrainingSample
+from dpr.samples.likeness import form
 from dpr.shipped import ModelNames
 from dpr.training.checkpointing import replace_text
 from dpr.training.efficiency import Found, LearningCurve
@@ -72,13 +73,14 @@ def make_tests(
     those given.
 
     Raises:
-        InputError: no test set, one without questions, or a test question that is trained on.
+        InputError: no test set, one without questions, or a test question that is trained on, be
+            it in other case or with other punctuation.
     """
     if not sets or not all(sets.values()):
         raise InputError("a learning curve needs test questions; give at least one set of them")
-    trained = {sample.question for sample in train}
+    trained = {form(sample.question) for sample in train} - {""}  # as the doctor compares them
     for name, samples in sets.items():
-        if known := [one.question for one in samples if one.question in trained]:
+        if known := [one.question for one in samples if form(one.question) in trained]:
             raise InputError(
                 f"{len(known):,} of the {len(samples):,} questions of {name} are trained on, such "
                 f"as {known[0][:60]!r}: they would be found by heart; take them out (dpr doctor)"
