@@ -8,13 +8,14 @@ import pytest
 
 from dpr.cli import advice
 from dpr.encoding import SETTINGS_NAME, EncodingSettings
+from dpr.pipeline.learning import plan
 from dpr.pipeline.starting import load_towers
 from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample
 from dpr.settings import save_settings
 from dpr.shipped import ModelNames
 from dpr.training.retriever import RetrieverTask
-from dpr.training.settings import LoopSettings, RetrieverSettings
+from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 SHORT, LONG = "the queen", "the king of the river and the old queen of the forest"
 
@@ -92,9 +93,29 @@ def test_a_start_that_reads_more(tmp_path: Path) -> None:
         (2, LoopSettings(epochs=2, learning_rate=1e-4), "such as --epochs 15 (the"),
         (10, LoopSettings(epochs=3, learning_rate=5e-5), ""),
         (100, LoopSettings(epochs=1), ""),
+        (0, LoopSettings(epochs=1), ""),
     ],
 )
 def test_few_steps(batches: int, loop: LoopSettings, said: str) -> None:
     found = list(advice.few_steps(batches, loop))
     assert len(found) == bool(said)
     assert not said or said in found[0]
+
+
+def test_a_curve_is_told_what_training_would_be_told_once_with_the_sizes() -> None:
+    train = [sample(f"who is {n}", f"the {n}") for n in range(1200)]
+    settings = LearningSettings(sizes="100,300,all", fewest_steps=2)
+    loop, retriever = LoopSettings(epochs=1, accumulate=2), RetrieverSettings()
+    runs = plan(train, loop, retriever, settings)
+    steps, negatives, accumulated = advice.in_curve(runs, loop, retriever, settings)
+    assert steps.startswith("training on 100, 300 and 1,200 questions: so few steps")
+    assert steps.endswith("such as --fewest-steps 30 --learning-rate 5e-05")
+    assert negatives.startswith("training on 100, 300 and 1,200 questions: no sample has negatives")
+    assert accumulated.startswith("training on 300 and 1,200 questions: 2 batches of 128 questions")
+
+    # What is advised is enough.
+    loop = LoopSettings(epochs=1, learning_rate=advice.RATE)
+    settings = LearningSettings(sizes="100,300,all", fewest_steps=advice.STEPS)
+    retriever = RetrieverSettings(hard_negatives=0)
+    runs = plan(train, loop, retriever, settings)
+    assert list(advice.in_curve(runs, loop, retriever, settings)) == []

@@ -50,7 +50,7 @@ def test_every_test_set_is_measured_under_a_name_of_its_own(
         "squad.test": 4,
         "squad.dev": 3,
     }
-    assert told["verdict"][0].partition(": on ")[2].startswith("squad.test, ")
+    assert "; on squad.test, " in told["verdict"][0]
     assert told["verdict"][-1].startswith("On squad.dev, which it was not trained for")
 
     twice = run(*given, "--test", one, "--test", one)
@@ -68,3 +68,5 @@ def test_what_is_not_read_and_what_does_nothing_is_told(
     assert "--patience does nothing here" in done.stderr
     assert "passages among which test questions are searched" in done.stderr
     assert "only the first 8 tokens are read" in done.stderr
+    assert "training on 8 questions: so few steps at a learning rate of" in done.stderr
+    assert "Nothing can be concluded: training on 8 had too few steps" in done.stdout

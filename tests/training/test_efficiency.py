@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_a_flat_curve_says_that_nothing_is_shown() -> None:
     verdict = curve(n100=41, n300=41).verdict()
     assert verdict[0].startswith("These questions do not show that training helps")
     assert "no clear difference" in verdict[0]
+
+
+def test_too_short_a_training_shows_nothing() -> None:
+    """Neither that training does not help nor that more questions would not."""
+    verdict = replace(curve(n100=41, n300=41), short={300}).verdict()
+    assert verdict[0].startswith("Nothing can be concluded: training on 300 had too few steps")
+    assert not any("within chance" in one for one in verdict)
+    # A smaller size was too short; a difference that is there is there.
+    assert (
+        replace(curve(n100=41, n300=41), short={100}).verdict() == curve(n100=41, n300=41).verdict()
+    )
+    assert replace(curve(n300=60), short={300}).verdict()[0].startswith("Train: on own")
 
 
 def test_a_curve_that_falls_is_told() -> None:

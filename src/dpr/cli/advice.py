@@ -7,9 +7,10 @@ Takes samples, settings and what was loaded; gives sentences. Shows nothing itse
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
+from dpr.pipeline.learning import SizeRun
 from dpr.pipeline.starting import length_of
 from dpr.records import Passage
 from dpr.samples.files import TrainingSample
@@ -17,12 +18,9 @@ from dpr.samples.lengths import count_cut
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRTokenizer
 from dpr.training.retriever import RetrieverTask
-from dpr.training.settings import LoopSettings, RetrieverSettings
+from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
-# AdamW moves a weight by about the learning rate a step. With less than this in all, steps times
-# rate, a retriever is found to be what it was; 30 steps at 5e-5 taught one 100 questions.
-LEAST_MOVED = 5e-4
-STEPS, RATE = 30, 5e-5
+STEPS, RATE = 30, 5e-5  # which taught a retriever 100 questions
 UNMEASURED = ("patience", "evaluations")
 
 
@@ -51,15 +49,17 @@ def _changed(loop: LoopSettings, names: Sequence[str]) -> list[str]:
     return [f"--{name}" for name in names if getattr(loop, name) != usual[name]]
 
 
-def negatives(
-    train: Sequence[TrainingSample], loop: LoopSettings, settings: RetrieverSettings
-) -> Iterator[str]:
-    """Where there are fewer negatives than one may think."""
+def negatives(train: Sequence[TrainingSample], settings: RetrieverSettings) -> Iterator[str]:
+    """Samples without the negatives that are to be drawn of them."""
     if settings.hard_negatives and not any(one.best_negatives for one in train):
         yield (
             "no sample has negatives: passages of other questions in the batch are all there are "
             "(dpr mine finds hard ones)"
         )
+
+
+def accumulated(loop: LoopSettings, settings: RetrieverSettings) -> Iterator[str]:
+    """Batches that make an update together: no question has the negatives of another batch."""
     if loop.accumulate > 1:
         size = settings.batch_size
         yield (
@@ -116,15 +116,47 @@ def other_length(start: ModelNames, settings: RetrieverSettings) -> Iterator[str
 
 def few_steps(batches: int, loop: LoopSettings) -> Iterator[str]:
     """A training too short to change anything."""
-    an_epoch = math.ceil(batches / loop.accumulate)
+    an_epoch = loop.updates(batches)
     steps = an_epoch * loop.epochs
-    if steps * loop.learning_rate >= LEAST_MOVED:
+    if not steps or not loop.too_short(batches):  # without any step training says what is wrong
         return
-    advised = f"--epochs {max(loop.epochs, math.ceil(STEPS / max(1, an_epoch)))}"
-    if loop.learning_rate < RATE:
-        advised += f" --learning-rate {RATE:g}"
+    advised = f"--epochs {max(loop.epochs, math.ceil(STEPS / an_epoch))}{_rate(loop)}"
     count = "one step" if steps == 1 else f"{steps:,} steps"
     yield (
         f"{count} at a learning rate of at most {loop.learning_rate:g} change next to nothing: for "
         f"so few samples give more, such as {advised} (the defaults are for tens of thousands)"
     )
+
+
+def in_curve(
+    runs: Mapping[int, SizeRun],
+    loop: LoopSettings,
+    retriever: RetrieverSettings,
+    settings: LearningSettings,
+) -> Iterator[str]:
+    """What would be told of the training of each size, once, with the sizes that it is true of."""
+    if short := [size for size, run in runs.items() if run.too_short]:
+        advised = f"--fewest-steps {max(settings.fewest_steps, STEPS)}{_rate(loop)}"
+        yield (
+            f"training on {_listed(short)} questions: so few steps at a learning rate of at most "
+            f"{loop.learning_rate:g} change next to nothing; give more, such as {advised}"
+        )
+    said: dict[str, list[int]] = {}
+    for size, run in runs.items():
+        texts = [*negatives(run.samples, retriever)]
+        if run.batches > 1:
+            texts += accumulated(loop, retriever)
+        for text in texts:
+            said.setdefault(text, []).append(size)
+    for text, sizes in said.items():
+        yield f"training on {_listed(sizes)} questions: {text}"
+
+
+def _rate(loop: LoopSettings) -> str:
+    """The option for a rate that teaches something in a few steps, where the given one does not."""
+    return f" --learning-rate {RATE:g}" if loop.learning_rate < RATE else ""
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    *most, last = (f"{size:,}" for size in sizes)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -78,17 +78,21 @@ def learning_curve(
 
       dpr learning-curve --train train.json --test test.json --test other.json --epochs 3
     """
+    from dpr.cli import advice
     from dpr.cli.training import read_all, read_pool
     from dpr.pipeline.learning import learning_curve as make
-    from dpr.pipeline.learning import make_tests
+    from dpr.pipeline.learning import make_tests, plan
     from dpr.training.engine import Engine
 
     samples = read_all(train, on_error.value)
     named = {name: read_all([file], on_error.value) for name, file in _named(test).items()}
     tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed))
+    runs = plan(samples, loop, retriever, settings)
     speaks = Engine(loop.precision).is_main  # of several processes one
-    for text in _notes(start, tests, loop, retriever) if speaks else ():
-        terminal.note(text)
+    if speaks:
+        notes = _notes(start, tests, loop, retriever)
+        for text in (*notes, *advice.in_curve(runs, loop, retriever, settings)):
+            terminal.note(text)
     try:
         with telling() as tell:
             curve = make(

@@ -57,7 +57,8 @@ def train_retriever(
     engine = Engine(loop.precision, trackers, to)
     samples = read_all(train, on_error), read_all(dev, on_error)
     _note(engine, advice.idle(loop, bool(dev), bool(pool)))
-    _note(engine, advice.negatives(samples[0], loop, settings))
+    _note(engine, advice.negatives(samples[0], settings))
+    _note(engine, advice.accumulated(loop, settings))
     passages = read_pool(pool, pool_size, loop.seed)
     towers = load_towers(start, settings, loop.seed, tied, engine.device)
     task = RetrieverTask(

@@ -8,6 +8,7 @@ on more and more questions; gives figures with intervals, a verdict in words, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class LearningCurve:
         words: what the search by words finds that collections have without any model.
         untrained: what the start finds.
         trained: what a model trained on so many questions finds.
+        short: sizes of which the training had too few steps to change the model.
     """
 
     k: int
@@ -44,6 +46,7 @@ class LearningCurve:
     words: Found
     untrained: Found
     trained: Mapping[int, Found]
+    short: AbstractSet[int] = frozenset()
 
     def systems(self) -> Iterator[tuple[str, Found]]:
         """All of them by name, the baselines first."""
@@ -72,7 +75,7 @@ class LearningCurve:
         sentences = [self._worth(self._against(largest, self.untrained, own, UNTRAINED), size, own)]
         if better := self._better(own):
             sentences.append(better)
-        elif more := self._more(own):
+        elif size not in self.short and (more := self._more(own)):
             sentences.append(more)
         for found, name, what in (
             (self.bm25, BM25, "Against BM25"),
@@ -86,6 +89,11 @@ class LearningCurve:
         return sentences
 
     def _worth(self, gain: Comparison, size: int, test: str) -> str:
+        if gain.p >= SIGNIFICANT and size in self.short:
+            return (
+                f"Nothing can be concluded: training on {size:,} had too few steps, or too low a "
+                f"learning rate, to change the model; on {test}, {_difference(gain)}."
+            )
         if gain.p >= SIGNIFICANT:
             return (
                 f"These questions do not show that training helps: on {test}, {_difference(gain)} "
