@@ -15,6 +15,7 @@ from dpr.samples.files import Context, TrainingSample
 from dpr.settings import save_settings
 from dpr.shipped import ModelNames
 from dpr.training.retriever import RetrieverTask
+from dpr.training.sampling import searched
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 SHORT, LONG = "the queen", "the king of the river and the old queen of the forest"
@@ -69,7 +70,7 @@ def test_texts_that_are_cut_are_counted(tiny_model: Path) -> None:
         )
         assert [len(one) <= length for one in task.question_ids] == [True] * 4
         assert {one[-1] for one in task.question_ids} == {start.tokenizer.sep_token_id}
-        found = list(advice.cut(task, dev, [Passage("", f"{LONG}s", "")]))
+        found = list(advice.cut(task, searched(dev, [Passage("", f"{LONG}s", "")])))
         assert len(found) == len(expected)
         assert all(text.startswith(one) for text, one in zip(found, expected, strict=True))
 

@@ -238,6 +238,8 @@ def test_a_pool_and_accumulation(
     assert settings["data"]["pool"][0]["name"] == "2 passages"
     card = (tmp_path / "run" / "best" / "README.md").read_text()
     assert settings["data"]["train"][0]["sha256"] in card
+    assert "measured on 8 questions among 18 passages (--pool adds passages)" in trained.stderr
+    assert "\nMeasured on 8 questions among 18 passages.\n" in card
     assert "| loop.accumulate | 2 |" in card
 
 

@@ -53,7 +53,7 @@ def test_a_curve_is_measured_and_goes_on(
     assert curve.tests == ("own", "other")
     assert sorted(curve.trained) == [4, 10]
     assert {len(curve.bm25["own"]), len(curve.trained[4]["own"])} == {5}
-    assert curve.short == set()
+    assert (curve.passages, curve.short) == (19, set())
     assert curve.bm25["own"] == curve.words["own"] == [1.0] * 5  # each by its own word
     assert json.loads((tmp_path / "size-4" / "settings.json").read_text())["loop"]["epochs"] == 2
     assert "training on 4 questions: step 2 of 2" in told

@@ -12,12 +12,12 @@ from dataclasses import fields
 
 from dpr.pipeline.learning import SizeRun
 from dpr.pipeline.starting import length_of
-from dpr.records import Passage
 from dpr.samples.files import TrainingSample
 from dpr.samples.lengths import count_cut
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRTokenizer
 from dpr.training.retriever import RetrieverTask
+from dpr.training.sampling import Key
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 STEPS, RATE = 30, 5e-5  # which taught a retriever 100 questions
@@ -69,23 +69,19 @@ def accumulated(loop: LoopSettings, settings: RetrieverSettings) -> Iterator[str
         )
 
 
-def cut(
-    task: RetrieverTask, dev: Sequence[TrainingSample], pool: Sequence[Passage]
-) -> Iterator[str]:
-    """Texts of which only the beginning is read."""
+def cut(task: RetrieverTask, searched: set[Key]) -> Iterator[str]:
+    """Texts of which only the beginning is read, of what is trained on and of what is searched."""
     settings = task.settings
     if text := _cut(task.questions_cut, len(task.train), "questions", settings.question_length):
         yield f"{text}: a longer --question-length reads more"
     length = settings.passage_length
     if text := _cut(task.passages_cut, len(task.passage_ids), "training passages", length):
         yield f"{text}: a longer --passage-length reads more, and shorter passages are read whole"
-    searched = (*(one for sample in dev for one in (*sample.positives, *sample.best_negatives)),)
-    keys = {one.key for one in searched} | {(one.title, one.text) for one in pool}
-    yield from cut_in_search(task.tokenizer, keys, length, "dev questions")
+    yield from cut_in_search(task.tokenizer, searched, length, "dev questions")
 
 
 def cut_in_search(
-    tokenizer: DPRTokenizer, passages: set[tuple[str, str]], length: int, questions: str
+    tokenizer: DPRTokenizer, passages: set[Key], length: int, questions: str
 ) -> Iterator[str]:
     """Passages that are searched among by their beginning alone."""
     count = count_cut(tokenizer, passages, length)

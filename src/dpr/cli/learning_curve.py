@@ -90,7 +90,7 @@ def learning_curve(
     runs = plan(samples, loop, retriever, settings)
     speaks = Engine(loop.precision).is_main  # of several processes one
     if speaks:
-        notes = _notes(start, tests, loop, retriever)
+        notes = _notes(start, tests, loop, retriever, settings.k)
         for text in (*notes, *advice.in_curve(runs, loop, retriever, settings)):
             terminal.note(text)
     try:
@@ -114,7 +114,7 @@ def learning_curve(
 
 
 def _notes(
-    start: str, tests: Tests, loop: LoopSettings, retriever: RetrieverSettings
+    start: str, tests: Tests, loop: LoopSettings, retriever: RetrieverSettings, k: int
 ) -> Iterator[str]:
     from dpr.cli import advice
     from dpr.pipeline.models import towers
@@ -127,6 +127,11 @@ def _notes(
     passages = {(one.title, one.text) for one in tests.pool}
     length = retriever.passage_length
     yield from advice.cut_in_search(tokenizer, passages, length, "test questions")
+    if k >= len(tests.pool):
+        yield (
+            f"--k {k}: there are {len(tests.pool):,} passages to search, so R@{k} is 1 whatever a "
+            "model finds; give a smaller one, or more passages (--pool)"
+        )
     if retriever.hashing:
         yield (
             "--hashing: passages are searched by the signs of their vectors, those of the "
@@ -166,6 +171,7 @@ def _show(curve: LearningCurve, to: Path, as_json: bool) -> None:
         terminal.json_line(
             {
                 "measure": f"R@{curve.k}",
+                "passages": curve.passages,
                 "figures": shape,
                 "verdict": curve.verdict(),
                 "picture": None if picture is None else str(picture),
@@ -183,6 +189,7 @@ def _show(curve: LearningCurve, to: Path, as_json: bool) -> None:
         ]
         table.add_row(name, *cells)
     terminal.out().print(table)
+    terminal.line(curve.measured_on())
     terminal.line()
     for sentence in curve.verdict():
         terminal.line(sentence)

@@ -203,6 +203,7 @@ def learning_curve(
         words,
         untrained,
         trained,
+        len(tests.pool),
         frozenset(size for size, run in runs.items() if run.too_short),
     )
 

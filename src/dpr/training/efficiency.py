@@ -16,6 +16,7 @@ from typing import Any
 from dpr.errors import MissingExtraError
 from dpr.evaluation.records import Comparison, Estimate
 from dpr.evaluation.statistics import compare, estimate
+from dpr.evaluation.wording import p_value
 
 BM25, WORDS, UNTRAINED = "BM25", "words", "untrained"
 SIGNIFICANT = 0.05
@@ -37,6 +38,7 @@ class LearningCurve:
         words: what the search by words finds that collections have without any model.
         untrained: what the start finds.
         trained: what a model trained on so many questions finds.
+        passages: how many were searched.
         short: sizes of which the training had too few steps to change the model.
     """
 
@@ -46,6 +48,7 @@ class LearningCurve:
     words: Found
     untrained: Found
     trained: Mapping[int, Found]
+    passages: int
     short: AbstractSet[int] = frozenset()
 
     def systems(self) -> Iterator[tuple[str, Found]]:
@@ -55,6 +58,11 @@ class LearningCurve:
         yield UNTRAINED, self.untrained
         for size, found in sorted(self.trained.items()):
             yield f"{size:,} questions", found
+
+    def measured_on(self) -> str:
+        """What R@k depends on: the more passages, the harder each is to find."""
+        counts = (f"{len(self.untrained[test]):,} questions of {test}" for test in self.tests)
+        return f"measured on {' and '.join(counts)} among {self.passages:,} passages"
 
     def figures(self) -> dict[str, dict[str, Estimate]]:
         """R@k with its interval, by system and test set."""
@@ -144,10 +152,12 @@ def _points(value: float) -> str:
 
 def _difference(one: Comparison, named: bool = True) -> str:
     against = f" against {one.other}" if named else ""
-    clear = "" if one.p < SIGNIFICANT else ", no clear difference"
+    # The interval is a bootstrap's, and may leave out 0 where the test finds nothing, or hold it.
+    tested = f"{p_value(one.p)} by the randomization test"
+    clear = "" if one.p < SIGNIFICANT else ": no clear difference"
     return (
         f"{_points(one.difference)} points of {one.measure}{against} (95% interval "
-        f"{_points(one.low)} to {_points(one.high)}{clear})"
+        f"{_points(one.low)} to {_points(one.high)}; {tested}{clear})"
     )
 
 
