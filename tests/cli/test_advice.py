@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dpr.cli import advice
 from dpr.encoding import SETTINGS_NAME, EncodingSettings
 from dpr.pipeline.learning import plan
+from dpr.pipeline.refreshing import MinedNegatives
 from dpr.pipeline.starting import load_towers
 from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample
@@ -16,7 +18,12 @@ from dpr.settings import save_settings
 from dpr.shipped import ModelNames
 from dpr.training.retriever import RetrieverTask
 from dpr.training.sampling import searched
-from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
+from dpr.training.settings import (
+    LearningSettings,
+    LoopSettings,
+    RefreshSettings,
+    RetrieverSettings,
+)
 
 SHORT, LONG = "the queen", "the king of the river and the old queen of the forest"
 
@@ -40,6 +47,52 @@ def test_settings_that_do_nothing(
     found = list(advice.idle(loop, dev, pool))
     assert len(found) == len(said)
     assert all(one in text for one, text in zip(said, found, strict=True))
+
+
+def test_a_pool_size_without_a_pool() -> None:
+    for dev in (True, False):
+        (text,) = advice.idle(LoopSettings(), dev, pool_size=5)
+        assert text == "--pool-size does nothing without --pool"
+    assert list(advice.idle(LoopSettings(), True, True, 5)) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "asked"),
+    [
+        ({"teacher_temperature": 2.0}, {"distillation": 0.5}),
+        ({"hybrid_weight": 1.0}, {"hybrid": 0.5}),
+        ({"neighbours": 12}, {"batching": "neighbours"}),
+    ],
+)
+def test_settings_of_what_is_not_asked_for(option: dict[str, Any], asked: dict[str, Any]) -> None:
+    (text,) = advice.idle_without(RetrieverSettings(**option))
+    (name,), (main,) = ([one.replace("_", "-") for one in given] for given in (option, asked))
+    assert text.startswith(f"--{name} does nothing without --{main}")
+    assert list(advice.idle_without(RetrieverSettings(**option, **asked))) == []
+    assert list(advice.idle_without(RetrieverSettings(**asked))) == []
+
+
+def test_negatives_that_are_never_found_anew_or_never_drawn() -> None:
+    def said(epochs: int = 40, drawn: int = 1, **refresh: Any) -> list[str]:
+        settings = RetrieverSettings(hard_negatives=drawn)
+        found = RefreshSettings(**refresh)
+        return list(advice.idle_refreshing(found, LoopSettings(epochs=epochs), settings))
+
+    assert said() == said(refresh_every=1, refresh_share=0.9) == []
+    (text,) = said(refresh_beside=False, refresh_last_rank=9)
+    assert text == (
+        "--no-refresh-beside and --refresh-last-rank do nothing without --refresh-every"
+    )
+    (text,) = said(drawn=0, refresh_every=1)
+    assert text == "--refresh-every does nothing with --hard-negatives 0: no negative is drawn"
+    for epochs, every, beside in ((1, 5, True), (2, 1, True), (3, 1, True), (2, 2, False)):
+        found = RefreshSettings(refresh_every=every, refresh_beside=beside)
+        used = any(
+            MinedNegatives([], Path(), found, epochs)._wanted(epoch) for epoch in range(epochs)
+        )
+        texts = said(epochs, refresh_every=every, refresh_beside=beside)
+        assert len(texts) == (not used)
+        assert used or "is used from epoch 3" in texts[0] or "from epoch 7" in texts[0]
 
 
 def test_settings_that_do_nothing_in_a_curve() -> None:

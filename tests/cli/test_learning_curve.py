@@ -66,9 +66,11 @@ def test_what_is_not_read_and_what_does_nothing_is_told(
 ) -> None:
     test = write(tmp_path / "test.json", "new", 2)
     more = ("--passage-length", 8, "--patience", 1, "--pool", collection, "--k", 99)
+    more += ("--neighbours", 2)
     done = run(*given, "--test", test, *more)
     assert done.exit_code == 0, done.stderr
     assert "--patience does nothing here" in done.stderr
+    assert "--neighbours does nothing without --batching neighbours" in done.stderr
     assert "passages among which test questions are searched" in done.stderr
     assert "only the first 8 tokens are read" in done.stderr
     passages = 10 + len(Collection.open(str(collection)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 from dpr.pipeline.learning import SizeRun
 from dpr.pipeline.starting import length_of
@@ -18,35 +19,77 @@ from dpr.shipped import ModelNames
 from dpr.tokens import DPRTokenizer
 from dpr.training.retriever import RetrieverTask
 from dpr.training.sampling import Key
-from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
+from dpr.training.settings import (
+    LearningSettings,
+    LoopSettings,
+    RefreshSettings,
+    RetrieverSettings,
+)
 
 STEPS, RATE = 30, 5e-5  # which taught a retriever 100 questions
 UNMEASURED = ("patience", "evaluations")
 
 
-def idle(loop: LoopSettings, dev: bool, pool: bool = False) -> Iterator[str]:
-    """Settings that do nothing without dev samples."""
+def idle(loop: LoopSettings, dev: bool, pool: bool = False, pool_size: int = 0) -> Iterator[str]:
+    """Settings that do nothing without dev samples, or without passages beside theirs."""
+    if pool_size and not pool:
+        yield _nothing(["--pool-size"], "without --pool")
     if dev:
         return
     names = [*(["--pool"] if pool else []), *_changed(loop, UNMEASURED)]
     if names:
-        do = "do" if len(names) > 1 else "does"
-        yield f"without --dev nothing is measured: {' and '.join(names)} {do} nothing"
+        yield f"without --dev nothing is measured: {_nothing(names)}"
 
 
 def idle_in_curve(loop: LoopSettings) -> Iterator[str]:
     """Settings that do nothing in a learning curve."""
     if names := _changed(loop, UNMEASURED):
-        do = "do" if len(names) > 1 else "does"
-        yield (
-            f"{' and '.join(names)} {do} nothing here: each size is trained to its end, and "
-            "measured then"
+        yield _nothing(names, "here: each size is trained to its end, and measured then")
+
+
+def idle_without(settings: RetrieverSettings) -> Iterator[str]:
+    """Settings of something that is not asked for."""
+    for asked, option, name in (
+        (settings.distillation, "--distillation", "teacher_temperature"),
+        (settings.hybrid, "--hybrid", "hybrid_weight"),
+        (settings.batching == "neighbours", "--batching neighbours", "neighbours"),
+    ):
+        if not asked and (names := _changed(settings, [name])):
+            yield _nothing(names, f"without {option}")
+
+
+def idle_refreshing(
+    refresh: RefreshSettings, loop: LoopSettings, settings: RetrieverSettings
+) -> Iterator[str]:
+    """Settings of negatives that are never found anew, or found for nothing."""
+    every = refresh.refresh_every
+    if not every:
+        if names := _changed(refresh, [field.name for field in fields(refresh)]):
+            yield _nothing(names, "without --refresh-every")
+        return
+    if not settings.hard_negatives:
+        yield _nothing(["--refresh-every"], "with --hard-negatives 0: no negative is drawn")
+    if (first := refresh.first_used + 1) > loop.epochs:
+        yield _nothing(
+            [f"--refresh-every {every}"],
+            f"with --epochs {loop.epochs}: what is found after epoch {every} is used from epoch "
+            f"{first}; give more --epochs, or a smaller number",
         )
 
 
-def _changed(loop: LoopSettings, names: Sequence[str]) -> list[str]:
-    usual = {field.name: field.default for field in fields(loop)}
-    return [f"--{name}" for name in names if getattr(loop, name) != usual[name]]
+def _nothing(names: Sequence[str], why: str = "") -> str:
+    do = "do" if len(names) > 1 else "does"
+    return f"{' and '.join(names)} {do} nothing {why}".rstrip()
+
+
+def _changed(settings: Any, names: Sequence[str]) -> list[str]:
+    """The options of a record that are not as usual."""
+    usual = {field.name: field.default for field in fields(settings)}
+    return [
+        f"--{'no-' if usual[name] is True else ''}{name.replace('_', '-')}"
+        for name in names
+        if getattr(settings, name) != usual[name]
+    ]
 
 
 def negatives(train: Sequence[TrainingSample], settings: RetrieverSettings) -> Iterator[str]:

@@ -122,6 +122,7 @@ def _notes(
 
     names = towers(start)
     yield from advice.idle_in_curve(loop)
+    yield from advice.idle_without(retriever)
     yield from advice.other_length(names, retriever)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
     passages = {(one.title, one.text) for one in tests.pool}

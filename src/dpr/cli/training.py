@@ -60,7 +60,9 @@ def train_retriever(
 ) -> None:
     engine = Engine(loop.precision, trackers, to)
     samples = read_all(train, on_error), read_all(dev, on_error)
-    _note(engine, advice.idle(loop, bool(dev), bool(pool)))
+    _note(engine, advice.idle(loop, bool(dev), bool(pool), pool_size))
+    _note(engine, advice.idle_without(settings))
+    _note(engine, advice.idle_refreshing(refresh, loop, settings))
     _note(engine, advice.negatives(samples[0], settings))
     _note(engine, advice.accumulated(loop, settings))
     passages = read_pool(pool, pool_size, loop.seed)

@@ -235,6 +235,11 @@ class RefreshSettings:
                 f"refresh_share={self.refresh_share}; give a number above 0, and 1 at most"
             )
 
+    @property
+    def first_used(self) -> int:
+        """The first epoch, from 0, that trains on negatives that were found anew."""
+        return self.refresh_every + self.refresh_beside
+
 
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
