@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dpr.collection import Collection
+
 from .conftest import Run
 
 
@@ -50,7 +52,8 @@ def test_every_test_set_is_measured_under_a_name_of_its_own(
         "squad.test": 4,
         "squad.dev": 3,
     }
-    assert told["verdict"][0].partition(": on ")[2].startswith("squad.test, ")
+    assert told["passages"] == 15
+    assert "; on squad.test, " in told["verdict"][0]
     assert told["verdict"][-1].startswith("On squad.dev, which it was not trained for")
 
     twice = run(*given, "--test", one, "--test", one)
@@ -62,9 +65,16 @@ def test_what_is_not_read_and_what_does_nothing_is_told(
     run: Run, given: list[Any], tmp_path: Path, collection: Path
 ) -> None:
     test = write(tmp_path / "test.json", "new", 2)
-    more = ("--passage-length", 8, "--patience", 1, "--pool", collection)
+    more = ("--passage-length", 8, "--patience", 1, "--pool", collection, "--k", 99)
+    more += ("--neighbours", 2)
     done = run(*given, "--test", test, *more)
     assert done.exit_code == 0, done.stderr
     assert "--patience does nothing here" in done.stderr
+    assert "--neighbours does nothing without --batching neighbours" in done.stderr
     assert "passages among which test questions are searched" in done.stderr
     assert "only the first 8 tokens are read" in done.stderr
+    passages = 10 + len(Collection.open(str(collection)))
+    assert f"--k 99: there are {passages} passages to search, so R@99 is 1" in done.stderr
+    assert f"measured on 2 questions of test among {passages} passages" in done.stdout
+    assert "training on 8 questions: so few steps at a learning rate of" in done.stderr
+    assert "Nothing can be concluded: training on 8 had too few steps" in done.stdout

@@ -83,7 +83,7 @@ def test_several_files_and_what_is_wrong(run: Run, tmp_path: Path) -> None:
     assert [s.dataset for s in read_samples(out)] == ["one"] * 12 + ["two"] * 12
     for more, said in (
         (("--share", 2), "share=2.0"),
-        (("--seed", 1), "is there already"),
+        (("--negatives", 1), "is there already"),
         (("--teacher", "x"), "teacher='x'"),
     ):
         result = run("mine", "--train", one, "--train", two, "--to", out, *more)
@@ -103,12 +103,17 @@ def test_what_would_not_be_used_is_refused_before_anything_is_read(
         (("--model", "nobody"), "--model nobody would not be used"),
         (("--model", "nobody", "--by", "bm25"), "give --by dense or --by both"),
         (("--split", "words:5"), "name them by --passages"),
+        (("--seed", 3), "--seed 3 would not be used, since --choose top draws nothing"),
         (("--split", "words:100", "--passages", collection), "--split words:100 would not be used"),
     ):
         refused = run("mine", *files, *given)
         assert refused.exit_code == 2
         assert said in " ".join(refused.stderr.replace("│", " ").split())
-    for given in (("--model", "x", "--by", "dense"), ("--split", "none", "--passages", documents)):
+    for given in (
+        ("--model", "x", "--by", "dense"),
+        ("--split", "none", "--passages", documents),
+        ("--seed", 3, "--choose", "random"),
+    ):
         assert "absent.jsonl: no such file" in run("mine", *files, *given).stderr
 
 

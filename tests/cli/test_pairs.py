@@ -55,7 +55,7 @@ def test_a_retriever_trains_on_them(run: Run, documents: Path, model: Path, tmp_
     ("arguments", "told"),
     [
         (["--kinds", "clozes"], "'clozes' is none of"),
-        (["--language", "klingon"], "klingon"),
+        (["--kinds", "keywords", "--language", "klingon"], "klingon"),
         (["--kinds", "section"], "gave a pair"),
     ],
 )
@@ -66,3 +66,25 @@ def test_what_cannot_be_done_is_told(
     assert done.exit_code == 1
     assert told in done.stderr
     assert not (tmp_path / "pairs.jsonl").exists()
+
+
+def test_what_would_not_be_used_is_refused(
+    run: Run, documents: Path, collection: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "pairs.jsonl"
+    for given, said in (
+        ((documents, "--keywords", 3), "--keywords 3 would not be used, since --kinds crops makes"),
+        ((documents, "--language", "german"), "name keywords among the kinds"),
+        ((documents, "--keep-sentence", 1), "makes no cloze"),
+        ((documents, "--shortest-crop", 0.9, "--kinds", "title,cloze"), "makes no crops"),
+        ((collection, "--split", "words:100"), "a collection's passages are cut already"),
+    ):
+        refused = run("pairs", *given, "--to", to)
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.stderr.replace("│", " ").split())
+    assert not to.exists()
+    to_both = ("--to", to, "--split", "words:9", "--kinds", "keywords,crops", "--keywords", 3)
+    other = tmp_path / "other.txt"
+    other.write_text("The queen wrote of bread and stone in the old city.", encoding="utf-8")
+    done = run("pairs", collection, other, *to_both, "--shortest-crop", 1)
+    assert done.exit_code == 0, done.output

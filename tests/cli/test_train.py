@@ -238,6 +238,8 @@ def test_a_pool_and_accumulation(
     assert settings["data"]["pool"][0]["name"] == "2 passages"
     card = (tmp_path / "run" / "best" / "README.md").read_text()
     assert settings["data"]["train"][0]["sha256"] in card
+    assert "measured on 8 questions among 18 passages (--pool adds passages)" in trained.stderr
+    assert "\nMeasured on 8 questions among 18 passages.\n" in card
     assert "| loop.accumulate | 2 |" in card
 
 
@@ -252,6 +254,20 @@ def test_a_pool_that_is_a_collection_gives_its_passages(
     assert settings["data"]["pool"][0]["name"] == f"{passages} passages"
     assert "among which dev questions are searched" in trained.stderr
     assert "2 steps at a learning rate of at most 1e-06 change next to nothing" in trained.stderr
+
+
+def test_options_that_do_nothing_are_told(
+    run: Run, samples: Path, model: Path, tmp_path: Path
+) -> None:
+    more = ("--pool-size", 2, "--hybrid-weight", 1, "--refresh-share", 0.9, "--epochs", 1)
+    trained = run(*arguments("retriever", samples, model, tmp_path / "run", *more))
+    assert trained.exit_code == 0, trained.stderr
+    for text in (
+        "--pool-size does nothing without --pool",
+        "--hybrid-weight does nothing without --hybrid",
+        "--refresh-share does nothing without --refresh-every",
+    ):
+        assert f"note: {text}\n" in trained.stderr
 
 
 def test_a_reader_without_dev_samples_says_what_does_nothing(
@@ -308,6 +324,12 @@ def test_impossible_settings_and_samples_are_told(
     ):
         result = run(*arguments("retriever", samples, model, tmp_path / "run", *more))
         assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
+    plain = tmp_path / "plain.json"
+    row = {"question": "who?", "answers": ["queen"], "positive_ctxs": [{"text": "a song"}]}
+    plain.write_text(json.dumps([row]), encoding="utf-8")
+    result = run("train", "reader", "--train", plain, "--start", model, "--to", tmp_path / "run")
+    assert "there is nothing to train on" in result.stderr
+    assert "steps" not in result.stderr  # nor to give more of them
     empty = tmp_path / "empty.json"
     empty.write_text("[]", encoding="utf-8")
     result = run("train", "retriever", "--train", empty, "--start", model)

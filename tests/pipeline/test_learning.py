@@ -15,7 +15,7 @@ from dpr.encoding import SETTINGS_NAME, EncodingSettings
 from dpr.errors import InputError, SettingsError
 from dpr.indexes.bm25 import LUCENE, BM25Settings
 from dpr.pipeline import learning
-from dpr.pipeline.learning import learning_curve, make_tests
+from dpr.pipeline.learning import learning_curve, make_tests, plan
 from dpr.pipeline.models import model_names
 from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample
@@ -53,6 +53,7 @@ def test_a_curve_is_measured_and_goes_on(
     assert curve.tests == ("own", "other")
     assert sorted(curve.trained) == [4, 10]
     assert {len(curve.bm25["own"]), len(curve.trained[4]["own"])} == {5}
+    assert (curve.passages, curve.short) == (19, set())
     assert curve.bm25["own"] == curve.words["own"] == [1.0] * 5  # each by its own word
     assert json.loads((tmp_path / "size-4" / "settings.json").read_text())["loop"]["epochs"] == 2
     assert "training on 4 questions: step 2 of 2" in told
@@ -122,12 +123,18 @@ def test_codes_are_measured_as_they_are_searched(
 def test_questions_that_are_trained_on_are_no_test() -> None:
     with pytest.raises(InputError, match="1 of the 5 questions of own are trained on"):
         make_tests(SETS, [*TRAIN, SETS["own"][2]])
+    typed = [replace(one, question=f"{one.question.title()} ?") for one in SETS["own"]]
+    with pytest.raises(InputError, match="5 of the 5 questions of own are trained on"):
+        make_tests(SETS, [*TRAIN, *typed])
+    signs = [replace(one, question="?") for one in TRAIN]  # of which none says what it asks
+    assert make_tests({"own": signs[:1]}, signs[1:]).questions("own") == ["?"]
     with pytest.raises(InputError, match="needs test questions"):
         make_tests({"own": []}, TRAIN)
 
 
 def test_sizes_beyond_the_questions(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="there are 10 training questions"):
+    said = "there are 10 training questions: give smaller numbers, or 'all'"
+    with pytest.raises(SettingsError, match=said):
         learning_curve(
             TRAIN,
             make_tests(SETS, TRAIN),
@@ -183,6 +190,11 @@ def test_what_training_refuses_is_refused_before_anything_is_measured(
     save_settings(EncodingSettings(32, pooling="mean"), start / "encoder" / SETTINGS_NAME)
     with pytest.raises(SettingsError, match=r"training reads \[CLS\]"):
         learning_curve(TRAIN, tests, start, to, retriever=RETRIEVER, settings=SETTINGS)
+    rates = replace(RETRIEVER, rates="a=1,b=1")
+    train = [replace(one, dataset="ab"[n % 2]) for n, one in enumerate(TRAIN)]
+    one = LearningSettings(sizes="1,all")
+    with pytest.raises(SettingsError, match="training on 1 of the questions: rates='a=1,b=1'"):
+        learning_curve(train, tests, tiny_model, to, retriever=rates, settings=one)
     assert not to.exists()
 
 
@@ -211,3 +223,16 @@ def test_words_are_searched_as_collections_search_them() -> None:
     tests = make_tests({"own": [asked]}, [other])
     by = {one: learning._by_words(tests, 1, one)["own"] for one in (LUCENE, BM25Settings())}
     assert by == {LUCENE: [0.0], BM25Settings(): [1.0]}
+
+
+def test_no_size_has_fewer_steps_than_asked_for() -> None:
+    settings = LearningSettings(sizes="2,6,all", fewest_steps=5)
+    for accumulate, epochs in ((1, [5, 5, 3]), (2, [5, 5, 5])):
+        loop = replace(LOOP, accumulate=accumulate)
+        runs = plan(TRAIN, loop, RETRIEVER, settings)
+        assert [run.batches for run in runs.values()] == [1, 1, 2]  # half a batch is left out
+        assert [run.loop.epochs for run in runs.values()] == epochs
+        assert [run.retriever.batch_size for run in runs.values()] == [2, 4, 4]
+    assert not any(run.too_short for run in runs.values())
+    slow = plan(TRAIN, replace(LOOP, learning_rate=9e-5), RETRIEVER, settings)
+    assert [run.too_short for run in slow.values()] == [True, True, False]

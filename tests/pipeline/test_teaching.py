@@ -129,6 +129,12 @@ def test_a_plain_checkpoint_becomes_two_towers(tiny_model: Path, tmp_path: Path)
     assert json.loads((tied / "settings.json").read_text(encoding="utf-8"))["tied"] is True
 
 
+def test_the_card_says_what_was_searched(tiny_model: Path, tmp_path: Path) -> None:
+    teach(tiny_model, SAMPLES, SAMPLES[:2], tmp_path, loop=LOOP, settings=settings())
+    card = (tmp_path / "best" / "README.md").read_text(encoding="utf-8")
+    assert "\nMeasured on 2 questions among 2 passages.\n" in card
+
+
 def test_a_start_is_known_by_its_weights(tiny_model: Path, tmp_path: Path) -> None:
     model, run = tmp_path / "model", tmp_path / "run"
     shutil.copytree(tiny_model, model)

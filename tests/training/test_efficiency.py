@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def found(own: int, other: int = 50) -> dict[str, list[float]]:
 
 def curve(**trained: int) -> LearningCurve:
     sizes = {int(name[1:]): found(own) for name, own in trained.items()}
-    return LearningCurve(5, ("own", "other"), found(70), found(75), found(40, 60), sizes)
+    return LearningCurve(5, ("own", "other"), found(70), found(75), found(40, 60), sizes, 400)
 
 
 def test_figures_are_shares_with_intervals() -> None:
@@ -29,6 +30,9 @@ def test_figures_are_shares_with_intervals() -> None:
     one = figures["300 questions"]["own"]
     assert (one.value, one.questions) == (pytest.approx(0.6), 100)
     assert one.low < 0.6 < one.high
+    assert curve(n100=45).measured_on() == (
+        "measured on 100 questions of own and 100 questions of other among 400 passages"
+    )
 
 
 def test_a_curve_that_rises_says_train_and_that_more_would_help() -> None:
@@ -46,7 +50,26 @@ def test_a_curve_that_rises_says_train_and_that_more_would_help() -> None:
 def test_a_flat_curve_says_that_nothing_is_shown() -> None:
     verdict = curve(n100=41, n300=41).verdict()
     assert verdict[0].startswith("These questions do not show that training helps")
-    assert "no clear difference" in verdict[0]
+    assert "p = 1.000 by the randomization test: no clear difference" in verdict[0]
+
+
+def test_the_test_decides_and_not_the_interval() -> None:
+    """Five losses and no win: 0 is outside the bootstrap's interval, and p is above .05."""
+    verdict = curve(n100=35).verdict()[0]
+    assert verdict.startswith("These questions do not show that training helps")
+    assert "to -1.0; p = 0.062 by the randomization test: no clear difference)" in verdict
+
+
+def test_too_short_a_training_shows_nothing() -> None:
+    """Neither that training does not help nor that more questions would not."""
+    verdict = replace(curve(n100=41, n300=41), short={300}).verdict()
+    assert verdict[0].startswith("Nothing can be concluded: training on 300 had too few steps")
+    assert not any("within chance" in one for one in verdict)
+    # A smaller size was too short; a difference that is there is there.
+    assert (
+        replace(curve(n100=41, n300=41), short={100}).verdict() == curve(n100=41, n300=41).verdict()
+    )
+    assert replace(curve(n300=60), short={300}).verdict()[0].startswith("Train: on own")
 
 
 def test_a_curve_that_falls_is_told() -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from dpr.errors import SettingsError
+from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample
-from dpr.training.sampling import draw_batches
+from dpr.training.sampling import draw_batches, searched
 from dpr.training.settings import RetrieverSettings
 
 SETTINGS = RetrieverSettings(batch_size=8, hard_negatives=1)
@@ -72,3 +73,13 @@ def test_rates_of_samples_that_name_no_dataset() -> None:
     unnamed = [TrainingSample("q", (), (Context("a text"),))]
     with pytest.raises(SettingsError, match="no sample says of which dataset it is; leave rates"):
         draw_batches(unnamed, RetrieverSettings(rates="m=1"), 0, 0)
+
+
+def test_what_is_searched_is_each_passage_once() -> None:
+    dev = make_samples({"a": 3})  # of which two share a positive
+    pool = [Passage("x", "a passage 0", "a"), Passage("y", "another")]
+    found = searched(dev, pool)
+    assert found == {
+        *(("a", "a passage 0"), ("a", "a passage 1"), ("", "another")),
+        *(("", f"a negative {n}") for n in range(3)),
+    }

@@ -78,17 +78,21 @@ def learning_curve(
 
       dpr learning-curve --train train.json --test test.json --test other.json --epochs 3
     """
+    from dpr.cli import advice
     from dpr.cli.training import read_all, read_pool
     from dpr.pipeline.learning import learning_curve as make
-    from dpr.pipeline.learning import make_tests
+    from dpr.pipeline.learning import make_tests, plan
     from dpr.training.engine import Engine
 
     samples = read_all(train, on_error.value)
     named = {name: read_all([file], on_error.value) for name, file in _named(test).items()}
     tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed))
+    runs = plan(samples, loop, retriever, settings)
     speaks = Engine(loop.precision).is_main  # of several processes one
-    for text in _notes(start, tests, loop, retriever) if speaks else ():
-        terminal.note(text)
+    if speaks:
+        notes = _notes(start, tests, loop, retriever, settings.k)
+        for text in (*notes, *advice.in_curve(runs, loop, retriever, settings)):
+            terminal.note(text)
     try:
         with telling() as tell:
             curve = make(
@@ -110,7 +114,7 @@ def learning_curve(
 
 
 def _notes(
-    start: str, tests: Tests, loop: LoopSettings, retriever: RetrieverSettings
+    start: str, tests: Tests, loop: LoopSettings, retriever: RetrieverSettings, k: int
 ) -> Iterator[str]:
     from dpr.cli import advice
     from dpr.pipeline.models import towers
@@ -118,11 +122,17 @@ def _notes(
 
     names = towers(start)
     yield from advice.idle_in_curve(loop)
+    yield from advice.idle_without(retriever)
     yield from advice.other_length(names, retriever)
     tokenizer = DPRQuestionEncoderTokenizer.from_pretrained(names.question)
     passages = {(one.title, one.text) for one in tests.pool}
     length = retriever.passage_length
     yield from advice.cut_in_search(tokenizer, passages, length, "test questions")
+    if k >= len(tests.pool):
+        yield (
+            f"--k {k}: there are {len(tests.pool):,} passages to search, so R@{k} is 1 whatever a "
+            "model finds; give a smaller one, or more passages (--pool)"
+        )
     if retriever.hashing:
         yield (
             "--hashing: passages are searched by the signs of their vectors, those of the "
@@ -162,6 +172,7 @@ def _show(curve: LearningCurve, to: Path, as_json: bool) -> None:
         terminal.json_line(
             {
                 "measure": f"R@{curve.k}",
+                "passages": curve.passages,
                 "figures": shape,
                 "verdict": curve.verdict(),
                 "picture": None if picture is None else str(picture),
@@ -179,6 +190,7 @@ def _show(curve: LearningCurve, to: Path, as_json: bool) -> None:
         ]
         table.add_row(name, *cells)
     terminal.out().print(table)
+    terminal.line(curve.measured_on())
     terminal.line()
     for sentence in curve.verdict():
         terminal.line(sentence)

@@ -103,7 +103,7 @@ def mine(
     from dpr.pipeline.mining import mine_file
 
     check_apart(to, [*train, *(passages or ())])
-    _check_used(by, model, split, passages or ())
+    _check_used(by, model, split, passages or (), settings)
     began = time.monotonic()
     samples = read_all(train, on_error.value, unanswerable=True)
     try:
@@ -126,7 +126,13 @@ def mine(
     _show(done, settings, time.monotonic() - began, as_json)
 
 
-def _check_used(by: By, model: str | None, split: str | None, passages: Sequence[str]) -> None:
+def _check_used(
+    by: By,
+    model: str | None,
+    split: str | None,
+    passages: Sequence[str],
+    settings: MiningSettings,
+) -> None:
     """Refuse what would change nothing: whoever gives it believes that it does."""
     from dpr.pipeline.building import is_collection
 
@@ -139,6 +145,11 @@ def _check_used(by: By, model: str | None, split: str | None, passages: Sequence
         raise typer.BadParameter(
             f"--split {split} would not be used: it cuts documents, and none are given; name them "
             "by --passages (a collection's passages are cut already), or leave --split out"
+        )
+    if settings.seed and settings.choose == "top":
+        raise typer.BadParameter(
+            f"--seed {settings.seed} would not be used, since --choose top draws nothing; give "
+            "--choose random, or leave --seed out"
         )
 
 

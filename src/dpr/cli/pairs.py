@@ -6,6 +6,7 @@ Takes what a person typed, gives it to ``dpr.pipeline.pairing``. Knows nothing o
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,18 +17,18 @@ from dpr.cli import terminal
 from dpr.cli.options import Json, OnError, with_settings
 from dpr.cli.progress import bar, count_passages
 from dpr.cli.sources import (
+    SPLIT_TEXT,
     Duplicates,
     Format,
     IdColumn,
     Malformed,
     SourceFormat,
-    Split,
     TextColumn,
     TitleColumn,
     problems_shape,
     read_settings,
 )
-from dpr.samples.pair_settings import PairSettings
+from dpr.samples.pair_settings import KEYWORDS, PairSettings
 
 if TYPE_CHECKING:
     from dpr.pipeline.pairing import Paired
@@ -38,7 +39,17 @@ Sources = Annotated[
         metavar="SOURCE", help="What [bold]dpr index[/] takes, or collections; several."
     ),
 ]
+Split = Annotated[
+    str | None, typer.Option(help=f"Of documents: {SPLIT_TEXT}", show_default="words:100")
+]
 To = Annotated[Path, typer.Option(metavar="FILE", help="Gets the pairs, a JSON line each.")]
+# Settings that one kind of pairs looks at.
+USED_BY = {
+    "keep_sentence": "cloze",
+    "shortest_crop": "crops",
+    "keywords": KEYWORDS,
+    "language": KEYWORDS,
+}
 
 
 @with_settings
@@ -46,7 +57,7 @@ def pairs(
     settings: PairSettings,
     sources: Sources,
     to: To,
-    split: Split = "words:100",
+    split: Split = None,
     format: SourceFormat = Format.auto,
     id_column: IdColumn = None,
     text_column: TextColumn = None,
@@ -58,8 +69,8 @@ def pairs(
     """Make training pairs of documents alone, for a retriever to learn their language.
 
     A passage's own sentences, title and words ask for it; see docs/from-documents.md. FILE is what
-    [bold]dpr train retriever --train[/] takes; the settings stand beside it. --split and what
-    follows say nothing about collections, whose passages are taken as they are.
+    [bold]dpr train retriever --train[/] takes; the settings stand beside it. Of collections
+    the passages are taken as they are: --split, --format and the columns are for documents.
 
     [bold]Examples[/]
 
@@ -70,9 +81,10 @@ def pairs(
     from dpr.corpus import DuplicateSettings, SplitSettings
     from dpr.pipeline.pairing import Documents, write_pairs
 
+    _check_used(settings, sources, split)
     documents = Documents(
         sources,
-        SplitSettings.parse(split),
+        SplitSettings.parse("words:100" if split is None else split),
         read_settings(format, id_column, text_column, title_column, on_error, None),
         DuplicateSettings.parse(duplicates),
     )
@@ -89,6 +101,24 @@ def pairs(
         terminal.json_line(shape)
     else:
         _show(made, shape)
+
+
+def _check_used(settings: PairSettings, sources: Sequence[str], split: str | None) -> None:
+    """Refuse what would change nothing: whoever gives it believes that it does."""
+    from dpr.pipeline.building import is_collection
+
+    for name, kind in USED_BY.items():
+        value = getattr(settings, name)
+        if kind not in settings.shares and value != getattr(PairSettings(), name):
+            raise typer.BadParameter(
+                f"--{name.replace('_', '-')} {value} would not be used, since --kinds "
+                f"{settings.kinds} makes no {kind}; name {kind} among the kinds, or leave it out"
+            )
+    if split is not None and all(map(is_collection, sources)):
+        raise typer.BadParameter(
+            f"--split {split} would not be used: it cuts documents, and a collection's passages "
+            "are cut already; leave it out, or name documents"
+        )
 
 
 def _shape(made: Paired, to: Path, settings: PairSettings, seconds: float) -> dict[str, Any]:

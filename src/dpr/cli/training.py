@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,15 @@ from dpr.samples.beir import beir_files, is_beir, read_beir_samples
 from dpr.samples.files import SampleCounts, TrainingSample, read_samples
 from dpr.samples.naming import short_names
 from dpr.tokens import DPRReaderTokenizer
-from dpr.training.card import model_card
+from dpr.training.card import measured_on, model_card
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run, Task
 from dpr.training.reader import ReaderTask
 from dpr.training.retriever import Refresher, RetrieverTask
+from dpr.training.sampling import searched
 from dpr.training.settings import LoopSettings, ReaderSettings, RefreshSettings, RetrieverSettings
+
+Card = Callable[[Mapping[str, Any], Mapping[str, float]], str]
 
 
 def train_retriever(
@@ -56,8 +60,11 @@ def train_retriever(
 ) -> None:
     engine = Engine(loop.precision, trackers, to)
     samples = read_all(train, on_error), read_all(dev, on_error)
-    _note(engine, advice.idle(loop, bool(dev), bool(pool)))
-    _note(engine, advice.negatives(samples[0], loop, settings))
+    _note(engine, advice.idle(loop, bool(dev), bool(pool), pool_size))
+    _note(engine, advice.idle_without(settings))
+    _note(engine, advice.idle_refreshing(refresh, loop, settings))
+    _note(engine, advice.negatives(samples[0], settings))
+    _note(engine, advice.accumulated(loop, settings))
     passages = read_pool(pool, pool_size, loop.seed)
     towers = load_towers(start, settings, loop.seed, tied, engine.device)
     task = RetrieverTask(
@@ -72,7 +79,11 @@ def train_retriever(
         refresher=_refresher(samples[0], to, refresh, loop.epochs, engine),
     )
     _note(engine, advice.other_length(towers.names, settings))
-    _note(engine, advice.cut(task, samples[1], passages))
+    keys = searched(samples[1], passages)
+    _note(engine, advice.cut(task, keys))
+    measured = measured_on(len(samples[1]), len(keys))
+    if samples[1]:
+        _note(engine, [f"{measured} (--pool adds passages)"])
     description = {
         "trained": "retriever",
         "data": _data(train, dev, on_error, passages),
@@ -81,7 +92,7 @@ def train_retriever(
         "retriever": asdict(settings),
         **({"refresh": asdict(refresh)} if refresh.refresh_every else {}),
     }
-    _run(task, loop, to, description, engine, as_json)
+    _run(task, loop, to, description, engine, as_json, partial(model_card, measured=measured))
 
 
 def train_reader(
@@ -225,6 +236,7 @@ def _run(
     description: dict[str, Any],
     engine: Engine,
     as_json: bool,
+    card: Card = model_card,
 ) -> None:
     curve = Curve(to)
     if not engine.is_main:
@@ -241,7 +253,7 @@ def _run(
                 if not note_of(event) and "loss" not in event:
                     curve.draw()
 
-            measures = Run(task, loop, to, description, told, engine, model_card)()
+            measures = Run(task, loop, to, description, told, engine, card)()
     except KeyboardInterrupt:
         terminal.note("the state is kept; run the same command again to go on")
         raise

@@ -51,12 +51,12 @@ def _difference(one: Comparison) -> str:
         return (
             f"Between {one.system} and {one.other} these {questions:,} questions show no "
             f"clear difference by {one.measure} ({_points(one.difference)} points, {interval}, "
-            f"{_p(one.p_holm)}): {tally}."
+            f"{p_value(one.p_holm)}): {tally}."
         )
     word = "better" if one.difference > 0 else "worse"
     return (
         f"{one.system} is {word} than {one.other} by {_points(abs(one.difference), False)} points "
-        f"of {one.measure} ({interval}, {_p(one.p_holm)}): {tally}."
+        f"of {one.measure} ({interval}, {p_value(one.p_holm)}): {tally}."
     )
 
 
@@ -107,5 +107,6 @@ def _points(value: float, signed: bool = True) -> str:
     return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """A p value with its sign."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

@@ -27,10 +27,12 @@ from dpr.pipeline.starting import load_towers
 from dpr.pipeline.teaching import LOOP, RETRIEVER, teach
 from dpr.records import Passage
 from dpr.samples.files import TrainingSample
+from dpr.samples.likeness import form
 from dpr.shipped import ModelNames
 from dpr.training.checkpointing import replace_text
 from dpr.training.efficiency import Found, LearningCurve
 from dpr.training.engine import Engine
+from dpr.training.sampling import draw_batches
 from dpr.training.settings import LearningSettings, LoopSettings, RetrieverSettings
 
 Tell = Callable[[str], None]
@@ -63,6 +65,58 @@ class Tests:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SizeRun:
+    """How a size is trained on.
+
+    Attributes:
+        batches: of an epoch.
+    """
+
+    samples: Sequence[TrainingSample]
+    loop: LoopSettings
+    retriever: RetrieverSettings
+    batches: int
+
+    @property
+    def too_short(self) -> bool:
+        """Whether so little training changes next to nothing."""
+        return self.loop.too_short(self.batches)
+
+
+def plan(
+    train: Sequence[TrainingSample],
+    loop: LoopSettings,
+    retriever: RetrieverSettings,
+    settings: LearningSettings,
+) -> dict[int, SizeRun]:
+    """How each size is trained on: no batch is larger than all its questions, and no run has fewer
+    steps than are asked for.
+
+    Raises:
+        SettingsError: the sizes are more than there are questions, or ``rates`` that a size has not
+            the datasets for.
+    """
+    sizes = settings.numbers(len(train))
+    if not sizes:
+        raise SettingsError(
+            f"sizes={settings.sizes!r}; there are {len(train):,} training questions: give smaller "
+            "numbers, or 'all'"
+        )
+    order = random.Random(loop.seed).sample(range(len(train)), len(train))
+    runs = {}
+    for size in sizes:
+        some = [train[number] for number in sorted(order[:size])]
+        fitted = replace(retriever, batch_size=min(retriever.batch_size, size))
+        try:
+            batches = len(draw_batches(some, fitted, loop.seed, 0))
+        except SettingsError as error:
+            raise SettingsError(f"training on {size:,} of the questions: {error}") from error
+        epochs = max(loop.epochs, math.ceil(settings.fewest_steps / loop.updates(batches)))
+        runs[size] = SizeRun(some, replace(loop, epochs=epochs), fitted, batches)
+    return runs
+
+
 def make_tests(
     sets: Mapping[str, Sequence[TrainingSample]],
     train: Sequence[TrainingSample],
@@ -72,13 +126,14 @@ def make_tests(
     those given.
 
     Raises:
-        InputError: no test set, one without questions, or a test question that is trained on.
+        InputError: no test set, one without questions, or a test question that is trained on, be
+            it in other case or with other punctuation.
     """
     if not sets or not all(sets.values()):
         raise InputError("a learning curve needs test questions; give at least one set of them")
-    trained = {sample.question for sample in train}
+    trained = {form(sample.question) for sample in train} - {""}  # as the doctor compares them
     for name, samples in sets.items():
-        if known := [one.question for one in samples if one.question in trained]:
+        if known := [one.question for one in samples if form(one.question) in trained]:
             raise InputError(
                 f"{len(known):,} of the {len(samples):,} questions of {name} are trained on, such "
                 f"as {known[0][:60]!r}: they would be found by heart; take them out (dpr doctor)"
@@ -115,17 +170,11 @@ def learning_curve(
         tied: see ``load_towers``.
 
     Raises:
-        SettingsError: the sizes are more than there are questions; a start that training would
-            refuse, see ``load_towers``.
+        SettingsError: see ``plan``; a start that training would refuse, see ``load_towers``.
     """
     settings = settings or LearningSettings()
-    sizes = settings.numbers(len(train))
-    if not sizes:
-        raise SettingsError(
-            f"sizes={settings.sizes!r}; there are {len(train):,} training questions"
-        )
+    runs = plan(train, loop, retriever, settings)
     names = load_towers(start, retriever, loop.seed, tied).names
-    order = random.Random(loop.seed).sample(range(len(train)), len(train))
     tell("searching by words")
     bm25 = _by_words(tests, settings.k, LUCENE)
     words = _by_words(tests, settings.k, BM25Settings())
@@ -142,24 +191,21 @@ def learning_curve(
 
     untrained = measured(to / "untrained", names)
     trained = {}
-    for size in sizes:
-        some = [train[number] for number in sorted(order[:size])]
-        of_size, batches = _fitted(loop, retriever, size, settings.fewest_steps)
-        tell(f"training on {size:,} questions, {of_size.epochs} epochs")
-        folder = to / f"size-{size}"
-        model = teach(start, some, (), folder, _spoken(tell, size), of_size, batches, tied)
+    for size, run in runs.items():
+        tell(f"training on {size:,} questions, {run.loop.epochs} epochs")
+        folder, speak = to / f"size-{size}", _spoken(tell, size)
+        model = teach(start, run.samples, (), folder, speak, run.loop, run.retriever, tied)
         trained[size] = measured(folder, model)
-    return LearningCurve(settings.k, tuple(tests.sets), bm25, words, untrained, trained)
-
-
-def _fitted(
-    loop: LoopSettings, retriever: RetrieverSettings, size: int, fewest: int
-) -> tuple[LoopSettings, RetrieverSettings]:
-    """Settings for few questions: no batch is larger than all of them, and no run too short."""
-    batch = min(retriever.batch_size, size)
-    steps = max(1, round(size / batch))
-    epochs = max(loop.epochs, math.ceil(fewest / steps))
-    return replace(loop, epochs=epochs), replace(retriever, batch_size=batch)
+    return LearningCurve(
+        settings.k,
+        tuple(tests.sets),
+        bm25,
+        words,
+        untrained,
+        trained,
+        len(tests.pool),
+        frozenset(size for size, run in runs.items() if run.too_short),
+    )
 
 
 def _spoken(tell: Tell, size: int) -> Callable[[dict[str, float]], None]:

@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from dpr.errors import InputError
@@ -26,10 +27,11 @@ from dpr.samples.mining import mine
 from dpr.samples.negatives import MiningSettings, Pool, answer_matcher
 from dpr.samples.searchers import BM25Searcher
 from dpr.shipped import ModelNames
-from dpr.training.card import model_card
+from dpr.training.card import measured_on, model_card
 from dpr.training.engine import Engine
 from dpr.training.loop import Event, Run
 from dpr.training.retriever import RetrieverTask
+from dpr.training.sampling import searched
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 LOOP = LoopSettings(epochs=3, learning_rate=2e-5, warmup_steps=100)
@@ -188,7 +190,8 @@ def teach(
         "tied": start.tied,
         "retriever": asdict(settings),
     }
-    Run(task, loop, to, description, tell, engine, model_card)()
+    card = partial(model_card, measured=measured_on(len(dev), len(searched(dev))))
+    Run(task, loop, to, description, tell, engine, card)()
     best = model_names(to / "best")
     return ModelNames(best.question, best.context, start.names.reader)
 

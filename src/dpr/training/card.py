@@ -14,12 +14,20 @@ from typing import Any
 TAGS = {"retriever": "dense-retrieval", "reader": "question-answering"}
 
 
-def model_card(description: Mapping[str, Any], measures: Mapping[str, float]) -> str:
+def measured_on(questions: int, passages: int) -> str:
+    """What measures of a retriever depend on: the more passages, the harder each is to find."""
+    return f"measured on {questions:,} questions among {passages:,} passages"
+
+
+def model_card(
+    description: Mapping[str, Any], measures: Mapping[str, float], measured: str = ""
+) -> str:
     """The card as Markdown.
 
     Args:
         description: what the run is continued with: ``trained``, ``data``, ``start``, settings.
         measures: of this model on the dev set, the deciding one first; may be empty.
+        measured: see ``measured_on``; of a reader nothing.
     """
     trained = str(description.get("trained", "model"))
     lines = [
@@ -32,7 +40,7 @@ def model_card(description: Mapping[str, Any], measures: Mapping[str, float]) ->
         "",
         *_start(description.get("start")),
         *_data(description.get("data", {})),
-        *_measures(measures),
+        *_measures(measures, measured),
         *_settings(description),
     ]
     return "\n".join(lines)
@@ -59,11 +67,14 @@ def _data(data: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _measures(measures: Mapping[str, float]) -> Iterator[str]:
+def _measures(measures: Mapping[str, float], measured: str) -> Iterator[str]:
     if not measures:
         return
     yield "## Measured on the dev samples"
     yield ""
+    if measured:
+        yield f"{measured.capitalize()}."
+        yield ""
     yield f"The first, {next(iter(measures))}, decides which model of a run is its best."
     yield ""
     yield "| measure | value |"

@@ -8,6 +8,7 @@ on more and more questions; gives figures with intervals, a verdict in words, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from dpr.errors import MissingExtraError
 from dpr.evaluation.records import Comparison, Estimate
 from dpr.evaluation.statistics import compare, estimate
+from dpr.evaluation.wording import p_value
 
 BM25, WORDS, UNTRAINED = "BM25", "words", "untrained"
 SIGNIFICANT = 0.05
@@ -36,6 +38,8 @@ class LearningCurve:
         words: what the search by words finds that collections have without any model.
         untrained: what the start finds.
         trained: what a model trained on so many questions finds.
+        passages: how many were searched.
+        short: sizes of which the training had too few steps to change the model.
     """
 
     k: int
@@ -44,6 +48,8 @@ class LearningCurve:
     words: Found
     untrained: Found
     trained: Mapping[int, Found]
+    passages: int
+    short: AbstractSet[int] = frozenset()
 
     def systems(self) -> Iterator[tuple[str, Found]]:
         """All of them by name, the baselines first."""
@@ -52,6 +58,11 @@ class LearningCurve:
         yield UNTRAINED, self.untrained
         for size, found in sorted(self.trained.items()):
             yield f"{size:,} questions", found
+
+    def measured_on(self) -> str:
+        """What R@k depends on: the more passages, the harder each is to find."""
+        counts = (f"{len(self.untrained[test]):,} questions of {test}" for test in self.tests)
+        return f"measured on {' and '.join(counts)} among {self.passages:,} passages"
 
     def figures(self) -> dict[str, dict[str, Estimate]]:
         """R@k with its interval, by system and test set."""
@@ -72,7 +83,7 @@ class LearningCurve:
         sentences = [self._worth(self._against(largest, self.untrained, own, UNTRAINED), size, own)]
         if better := self._better(own):
             sentences.append(better)
-        elif more := self._more(own):
+        elif size not in self.short and (more := self._more(own)):
             sentences.append(more)
         for found, name, what in (
             (self.bm25, BM25, "Against BM25"),
@@ -86,6 +97,11 @@ class LearningCurve:
         return sentences
 
     def _worth(self, gain: Comparison, size: int, test: str) -> str:
+        if gain.p >= SIGNIFICANT and size in self.short:
+            return (
+                f"Nothing can be concluded: training on {size:,} had too few steps, or too low a "
+                f"learning rate, to change the model; on {test}, {_difference(gain)}."
+            )
         if gain.p >= SIGNIFICANT:
             return (
                 f"These questions do not show that training helps: on {test}, {_difference(gain)} "
@@ -136,10 +152,12 @@ def _points(value: float) -> str:
 
 def _difference(one: Comparison, named: bool = True) -> str:
     against = f" against {one.other}" if named else ""
-    clear = "" if one.p < SIGNIFICANT else ", no clear difference"
+    # The interval is a bootstrap's, and may leave out 0 where the test finds nothing, or hold it.
+    tested = f"{p_value(one.p)} by the randomization test"
+    clear = "" if one.p < SIGNIFICANT else ": no clear difference"
     return (
         f"{_points(one.difference)} points of {one.measure}{against} (95% interval "
-        f"{_points(one.low)} to {_points(one.high)}{clear})"
+        f"{_points(one.low)} to {_points(one.high)}; {tested}{clear})"
     )
 
 

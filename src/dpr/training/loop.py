@@ -109,7 +109,7 @@ class Run(Generic[Batch]):
         if batches == 0:
             raise DPRError("there is nothing to train on: no batch could be made of the samples")
         with self._alone():
-            self._train(batches, math.ceil(batches / self.settings.accumulate))
+            self._train(batches, self.settings.updates(batches))
         return self.position.best
 
     @contextmanager

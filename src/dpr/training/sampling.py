@@ -1,4 +1,4 @@
-"""Which questions and passages a step of retriever training sees.
+"""Which questions and passages a step of retriever training sees, and an evaluation.
 
 Takes samples and settings, gives the batches of an epoch: a function of seed and epoch alone. Knows
 nothing of tokens or models.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpr.errors import SettingsError
+from dpr.records import Passage
 from dpr.samples.files import TrainingSample
 from dpr.training.settings import RetrieverSettings
 
@@ -26,6 +27,13 @@ class RetrieverBatch:
     samples: tuple[int, ...]
     passages: tuple[Key, ...]
     positives: tuple[int, ...]
+
+
+def searched(dev: Sequence[TrainingSample], pool: Sequence[Passage] = ()) -> set[Key]:
+    """The passages that dev questions are searched for among: those of all their samples, and of
+    the pool."""
+    contexts = (one for sample in dev for one in (*sample.positives, *sample.best_negatives))
+    return {one.key for one in contexts} | {(one.title, one.text) for one in pool}
 
 
 def draw_batches(
