@@ -17,7 +17,7 @@ from rich.table import Table
 
 from dpr.cli import terminal
 from dpr.cli.evaluate import telling
-from dpr.cli.options import Json, OnError, with_settings
+from dpr.cli.options import Json, OnError, Overwrite, with_settings
 from dpr.cli.sources import SPLIT_TEXT
 from dpr.cli.train import Misplaced, TrainFiles
 from dpr.samples.negatives import FILTERS, MiningSettings
@@ -64,9 +64,6 @@ Teacher = Annotated[
         help="Also write its scores of positives and negatives, to learn from.",
         show_default="none",
     ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace a file that is there, when the new is whole.")
 ]
 
 
