@@ -14,6 +14,7 @@ from dpr.pipeline.starting import length_of
 from dpr.records import Passage
 from dpr.samples.files import TrainingSample
 from dpr.samples.lengths import count_cut
+from dpr.samples.likeness import form
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRTokenizer
 from dpr.training.retriever import RetrieverTask
@@ -128,3 +129,15 @@ def few_steps(batches: int, loop: LoopSettings) -> Iterator[str]:
         f"{count} at a learning rate of at most {loop.learning_rate:g} change next to nothing: for "
         f"so few samples give more, such as {advised} (the defaults are for tens of thousands)"
     )
+
+
+def known(train: Sequence[TrainingSample], dev: Sequence[TrainingSample]) -> Iterator[str]:
+    """Dev questions that are training questions too."""
+    trained = {form(one.question) for one in train} if dev else set()
+    same = [one.question for one in dev if form(one.question) in trained]
+    if same:
+        yield (
+            f"{len(same):,} of {len(dev):,} dev questions are training questions too, such as "
+            f"{same[0][:60]!r}: best/ is also chosen by what is learned by heart (dpr doctor "
+            "TRAIN --test DEV tells which)"
+        )

@@ -114,6 +114,7 @@ def mine(
                 teacher=teacher,
                 split="words:100" if split is None else split,
                 settings=settings,
+                on_error=on_error.value,
                 overwrite=overwrite,
                 tell=tell,
             )
@@ -144,8 +145,7 @@ def _show(done: MinedFile, settings: MiningSettings, seconds: float, as_json: bo
     if done.resumed:
         every = counts.questions + counts.unanswerable
         terminal.note(f"{done.resumed:,} of {every:,} questions were done before")
-    if text := done.problems.summary():
-        terminal.note(text)
+    terminal.notes(done.problems.summary())
     if as_json:
         shape = {
             "path": str(done.path),

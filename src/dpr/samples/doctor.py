@@ -218,7 +218,7 @@ class _Doctor:
                 sample = placed.sample
                 if sample is None:
                     self._add_error(file, placed)
-                    self.counts["sample dropped"] += 1
+                    self.counts["sample dropped"] += not placed.of_passage
                     continue
                 self._count(sample)
                 hits = list(
