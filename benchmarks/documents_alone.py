@@ -80,7 +80,7 @@ def train(kinds: str, documents: Path, run: Path, start: Path) -> Path:
         run.mkdir(parents=True, exist_ok=True)
         pairs = run / "pairs.jsonl"
         asked = ("--kinds", names, "--per-passage", per_passage)
-        dpr("pairs", documents, "--to", pairs, "--split", "none", *asked)
+        dpr("pairs", documents, "--to", pairs, "--split", "none", "--overwrite", *asked)
         began = time.monotonic()
         how = (*TRAINING, "--batch-size", QUESTIONS * per_passage)
         dpr("train", "retriever", "--train", pairs, "--start", start, "--to", run, *how)

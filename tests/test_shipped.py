@@ -36,7 +36,7 @@ def test_a_shipped_name_is_found_first_in_the_package(
     monkeypatch.setattr(shipped, "_PLACES", (packaged, checkout))
     assert find_models("some-model").question == str(packaged / "some-model" / "encoder")
     assert find_models("other").question == str(checkout / "other" / "encoder")
-    with pytest.raises(CheckpointError, match=r"no model 'none'.*other, some-model"):
+    with pytest.raises(CheckpointError, match=r"no model 'none'.*other, some-model.*to dpr index"):
         find_models("none")
 
 

@@ -50,8 +50,9 @@ if [ ! -f "$to/data/texts.jsonl" ]; then
     --factbook "$factbook" --foldoc "$foldoc" --to "$to/data/texts.part"
   mv "$to/data/texts.part" "$to/data/texts.jsonl"
 fi
-"$python" -m dpr pairs "$to/data/texts.jsonl" --to "$to/data/clozes.jsonl" \
-  --kinds pseudo --per-passage 3 --split none
+# The file appears when it is whole.
+[ -f "$to/data/clozes.jsonl" ] || "$python" -m dpr pairs "$to/data/texts.jsonl" \
+  --to "$to/data/clozes.jsonl" --kinds pseudo --per-passage 3 --split none
 
 train_reader() {
   "$python" -m dpr train reader --to "$to/$1" --precision "$precision" \

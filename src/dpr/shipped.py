@@ -53,8 +53,8 @@ def find_models(name: str = DEFAULT) -> ModelNames:
         )
         raise CheckpointError(
             f"no model {name!r}: it is neither a folder nor one that comes with this package "
-            f"({', '.join(shipped) or 'none here'}). For a hub id name both towers: "
-            "--question-encoder and --context-encoder"
+            f"({', '.join(shipped) or 'none here'}). A hub id names one tower: give both to dpr "
+            "index (--question-encoder and --context-encoder), or in Python as ModelNames"
         )
     reader = str(folder / "reader") if (folder / "reader").is_dir() else ""
     if (folder / "encoder").is_dir():

@@ -137,6 +137,13 @@ def test_a_start_that_reads_more(tmp_path: Path) -> None:
     assert list(advice.other_length(names, RetrieverSettings(passage_length=512))) == []
 
 
+def test_dev_questions_that_are_trained_on() -> None:
+    train = [sample("Who is the king?", SHORT), sample("who is the queen", LONG)]
+    assert not list(advice.known(train, [])) and not list(advice.known(train, [sample("who", "")]))
+    (text,) = advice.known(train, [sample("what", LONG), sample("who is  the KING", LONG)])
+    assert text.startswith("1 of 2 dev questions are training questions too, such as 'who is  the")
+
+
 @pytest.mark.parametrize(
     ("batches", "loop", "said"),
     [

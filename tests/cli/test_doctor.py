@@ -42,8 +42,16 @@ def test_a_clean_copy_has_no_faults(run: Any, faulty: Path, tmp_path: Path) -> N
     done = run("doctor", faulty, "--clean", copy)
     assert done.exit_code == 1
     assert f"{copy}: 1 samples; left out 1 samples, 0 positives and 1 negatives" in done.stdout
+    before = copy.read_bytes()
+    faulty.write_text(json.dumps(SAMPLE | {"answers": ["a king"]}) + "\n", encoding="utf-8")
+    refused = run("doctor", faulty, "--clean", copy)
+    assert (refused.exit_code, copy.read_bytes()) == (1, before)
+    assert f"{copy}: is there already; give another name, or overwrite it" in refused.stderr
+    assert run("doctor", faulty, "--clean", copy, "--overwrite").exit_code == 1  # for the faults
+    assert copy.read_bytes() != before
+    assert run("doctor", faulty, "--overwrite").exit_code == 2
     again = run("doctor", copy)
-    assert again.exit_code == 0 and "0 faults, 0 remarks" in again.stdout
+    assert again.exit_code == 0 and "0 faults" in again.stdout
 
 
 def test_remarks_alone_are_no_failure(run: Any, tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ def test_pairs_of_documents_are_told_by_kind(run: Run, documents: Path, tmp_path
     assert shape["passages"] == len(DOCUMENTS)
     assert shape["settings"]["seed"] == 3
     assert json.loads(Path(shape["settings_path"]).read_text("utf-8")) == shape["settings"]
-    told = run("pairs", documents, "--to", to, "--kinds", "section,sentence", "--fewest-words", "9")
+    more = ("--kinds", "section,sentence", "--fewest-words", "9")
+    refused = run("pairs", documents, "--to", to, *more)
+    assert (refused.exit_code, list(read_samples(to))) == (1, samples)
+    assert f"{to}: is there already; give another name, or overwrite it" in refused.stderr
+    told = run("pairs", documents, "--to", to, *more, "--overwrite")
     assert told.exit_code == 0, told.output
     assert "pairs of 3 passages (sentence" in told.stdout
 

@@ -375,17 +375,56 @@ def test_convert_gives_folders_that_index(
     assert nonsense.stderr.startswith("error: ")
 
 
-def test_a_beir_folder_is_trained_on_and_known_again(
-    run: Run, tiny_model: Path, tmp_path: Path
-) -> None:
-    folder, to = tmp_path / "set", tmp_path / "run"
+def write_beir(folder: Path, **splits: range) -> Path:
+    """A folder of questions, each judged in the splits that hold its number."""
     (folder / "qrels").mkdir(parents=True)
     for name in ("corpus", "queries"):
         rows = [{"_id": str(n), "text": f"the {word}"} for n, word in enumerate(PLACES)]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    judged = ["query-id\tcorpus-id\tscore", *(f"{n}\t{n}\t1" for n in range(len(PLACES)))]
-    (folder / "qrels" / "train.tsv").write_text("\n".join(judged) + "\n", encoding="utf-8")
+    for name, numbers in splits.items():
+        judged = ["query-id\tcorpus-id\tscore", *(f"{n}\t{n}\t1" for n in numbers)]
+        (folder / "qrels" / f"{name}.tsv").write_text("\n".join(judged) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_the_splits_of_a_beir_folder_are_chosen_by_role(
+    run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = write_beir(tmp_path / "set", train=range(5), dev=range(4, 7), test=range(6, 8))
+    for name in ("queries", "corpus"):
+        with (folder / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+            file.write('{"_id": "7", "text": "the song again"}\n')
+    told = "1 of 3 dev questions are training questions too, such as 'the bread'"
+    pool = ("--pool", folder)
+    for verb, more in (("retriever", pool), ("reader", ())):
+        given = arguments(verb, folder, tiny_model, tmp_path / verb, "--epochs", 1, *more)
+        refused = run(*given)
+        assert refused.exit_code == 1
+        assert "'7' is also that of line 8" in refused.stderr
+        assert told in run(*given, "--on-error", "skip").stderr
+    kept = json.loads((tmp_path / "retriever" / "settings.json").read_text(encoding="utf-8"))
+    assert kept["data"]["pool"][0]["name"] == f"{len(PLACES)} passages"
+    curve = ("--start", tiny_model, "--to", tmp_path / "curve", "--sizes", "all", "--k", 2)
+    small = ("--fewest-steps", 1, "--batch-size", 4, "--epochs", 1, "--json", "--on-error", "skip")
+    done = run("learning-curve", "--train", folder, "--test", folder, *curve, *small)
+    assert done.exit_code == 0, done.stderr
+    assert f"note: {folder / 'queries.jsonl'}:9: the question id '7'" in done.stderr
+    assert json.loads(done.stdout)["figures"]["untrained"]["set"]["questions"] == 1
+
+
+def test_a_file_is_no_run(run: Run, samples: Path, model: Path, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.json"  # what is read is not looked at first
+    for verb in (["train", "retriever"], ["train", "reader"], ["learning-curve", "--test", absent]):
+        done = run(*verb, "--train", absent, "--start", model, "--to", samples)
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"error: {samples} is a file, and a run is kept in a folder")
+
+
+def test_a_beir_folder_is_trained_on_and_known_again(
+    run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder, to = write_beir(tmp_path / "set", train=range(len(PLACES))), tmp_path / "run"
     trained = run(*arguments("retriever", folder, tiny_model, to, "--epochs", 1))
     assert trained.exit_code == 0, trained.stderr
     kept = json.loads((to / "settings.json").read_text(encoding="utf-8"))

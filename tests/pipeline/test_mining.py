@@ -63,6 +63,7 @@ def test_the_pool_is_of_all_sources_each_passage_once(collection: Path, tmp_path
         json.dumps({"id": "t", "text": "one two three four", "title": "T"})
         + "\n"
         + json.dumps({"id": "d0 again", "text": DOCUMENTS[0].text, "title": DOCUMENTS[0].title})
+        + "\n"
     )
     found = gather(SAMPLES, [collection, table], SplitSettings.parse("words:2"))
     texts = [one.text for one in found.pool]
@@ -81,6 +82,10 @@ def test_the_pool_is_of_all_sources_each_passage_once(collection: Path, tmp_path
     assert found.pool.rows[SAMPLES[3].positives[0].key] == len(DOCUMENTS) - 1
     with pytest.raises(InputError, match="no such file"):
         gather(SAMPLES, [tmp_path / "nothing"], SplitSettings())
+    table.write_text(table.read_text() * 2)
+    with pytest.raises(InputError, match=r"'t' is also that of line 1; .*--on-error skip"):
+        gather(SAMPLES, [table], SplitSettings())
+    assert gather(SAMPLES, [table], SplitSettings(), "skip").problems.count == 2
 
 
 @pytest.mark.parametrize("by", ["bm25", "dense", "both"])

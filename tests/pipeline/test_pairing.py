@@ -73,7 +73,7 @@ def test_keywords_weigh_words_over_all_sources(documents: Path, tmp_path: Path) 
         found = set()
         for seed in range(40):
             one = PairSettings("keywords", 1, fewest_words=1, keywords=1, seed=seed)
-            write_pairs(Documents(sources), tmp_path / "p.jsonl", one)
+            write_pairs(Documents(sources), tmp_path / "p.jsonl", one, overwrite=True)
             found.add(next(iter(read_samples(tmp_path / "p.jsonl"))).question)
         drawn.append(found)
     assert drawn[0] & {"capital", "france", "old", "city", "wide", "river"}
@@ -105,14 +105,14 @@ def test_what_fails_leaves_the_old_pairs_and_their_settings(
     beside = write_pairs(Documents([documents]), to, PairSettings("cloze")).settings
     before = to.read_bytes(), beside.read_bytes()
     with pytest.raises(InputError, match="none of 4 passages gave a pair"):
-        write_pairs(Documents([documents]), to, PairSettings("section"))
+        write_pairs(Documents([documents]), to, PairSettings("section"), overwrite=True)
 
     def broken(sample: object) -> object:
         raise RuntimeError("killed")
 
     monkeypatch.setattr(pairing, "sample_to_json", broken)
     with pytest.raises(RuntimeError):
-        write_pairs(Documents([documents]), to, PairSettings("title"))
+        write_pairs(Documents([documents]), to, PairSettings("title"), overwrite=True)
     assert (to.read_bytes(), beside.read_bytes()) == before
     assert names(tmp_path) == ["docs.jsonl", to.name, beside.name]
 

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr.errors import InputError, SettingsError
+from dpr.corpus import Problems
+from dpr.errors import IdError, InputError, SettingsError
 from dpr.questions import read_question_set, write_question_set
+from dpr.questions.beir import read_beir
 from dpr.records import Question, QuestionSet
 
 from .strategies import questions, texts
@@ -56,6 +58,36 @@ def test_the_only_split_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     path = folder(tmp_path / "set", dev="b\td1\t1\n")
     assert [one.id for one in read_question_set(path).questions] == ["b"]
     assert "no qrels/test.tsv; taking dev.tsv, the only one" in caplog.text
+
+
+def test_dev_is_also_called_validation(tmp_path: Path) -> None:
+    path = folder(tmp_path / "set", train="a\td1\t1\n", validation="b\td1\t1\n")
+    assert [one.id for one in read_question_set(path, split="dev").questions] == ["b"]
+    (path / "qrels" / "dev.tsv").write_text(HEADER + "c\td1\t1\n", encoding="utf-8")
+    assert [one.id for one in read_question_set(path, split="dev").questions] == ["c"]
+    other = folder(tmp_path / "other", train="a\td1\t1\n", test="b\td1\t1\n")
+    told = r"no qrels/dev\.tsv or qrels/validation\.tsv; there are: test\.tsv, train\.tsv\. Name"
+    with pytest.raises(InputError, match=told):
+        read_question_set(other, split="dev")
+
+
+def test_judged_questions_of_a_doubled_id_are_left_out_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    more = '{"_id": "a", "text": "four"}\n{"_id": "c", "text": "five"}\n{"_id": "a", "text": "6"}\n'
+    path = folder(tmp_path / "set", QUERIES + more, test="b\td1\t1\na\td1\t1\na\td2\t1\n")
+    problems = Problems()
+    found = read_beir(path, "test", problems)
+    assert ([one.id for one in found.questions], found.judgements) == (["b"], {"b": {"d1": 1}})
+    assert problems.count == 3  # c is not judged
+    queries = path / "queries.jsonl"
+    assert [str(one).partition(";")[0] for one in problems.items] == [
+        f"{queries}:1: the question id 'a' is also that of line 4",
+        f"{queries}:4: the question id 'a' is also that of line 1",
+        f"{queries}:6: the question id 'a' is also that of line 1",
+    ]
+    with pytest.raises(IdError):
+        read_beir(path, "test")
 
 
 @pytest.mark.parametrize(

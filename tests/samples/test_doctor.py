@@ -194,6 +194,28 @@ def test_beir_folders_and_their_copy(tmp_path: Path, records: list[Record]) -> N
         diagnose([folder])
 
 
+def test_doubled_ids_of_a_beir_folder_are_faults(tmp_path: Path, records: list[Record]) -> None:
+    folder, copy = tmp_path / "beir", tmp_path / "c.jsonl"
+    asked = [Question(f"q{n}", records[n]["question"], (f"mount {SOURCES[n]}",)) for n in range(3)]
+    judged = {f"q{n}": {f"d{n}": 1} for n in range(3)}
+    write_question_set(folder, QuestionSet("b", tuple(asked), judged), "beir")
+    with (folder / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"_id": "q1", "text": "who?"}\n')
+    corpus = [{"_id": f"d{n}", "title": RIVERS[n], "text": text_of(n)} for n in (0, 1, 2, 0)]
+    write(folder / "corpus.jsonl", corpus)
+    found = diagnose([folder], clean=copy, examples=None)
+    expected = [("malformed", f"{one}", "") for one in (
+        "queries.jsonl:2", "queries.jsonl:4", "corpus.jsonl:4",
+    )]  # fmt: skip
+    assert told(folder) == expected
+    assert found.found[0].examples[0].what.startswith("the question id 'q1' is also that of line 4")
+    assert found.cleaned is not None
+    assert (found.cleaned.samples, found.cleaned.samples_dropped) == (2, 2)  # no passage among them
+    assert len(list(read_samples(copy))) == 2
+    path = write(tmp_path / "a.jsonl", records[3:])
+    assert told(path, tests=[folder]) == expected
+
+
 @pytest.mark.parametrize("text", ["[]", '{"data": []}', '{"data": [{"paragraphs": []}]}'])
 def test_files_without_a_sample_are_refused(
     tmp_path: Path, records: list[Record], text: str

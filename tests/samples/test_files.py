@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from dpr.errors import InputError, SettingsError
-from dpr.samples.files import Context, SampleCounts, read_samples, sample_to_json
+from dpr.samples.files import (
+    Context,
+    MisplacedError,
+    SampleCounts,
+    read_samples,
+    sample_to_json,
+)
 
 QA = "data[1].paragraphs[0].qas[0]"
 RECORD = {
@@ -120,8 +126,10 @@ def test_squad_gives_title_and_spans(tmp_path: Path) -> None:
 
 def test_an_answer_that_does_not_stand_at_its_offset(tmp_path: Path) -> None:
     path = write(tmp_path / "s.json", squad("The king", 4))
-    with pytest.raises(InputError, match=r"qas\[0\]: .*'The king' does not stand at character 4"):
+    told = r"qas\[0\]: .*'The king' does not stand at character 4.*--on-error skip"
+    with pytest.raises(MisplacedError, match=told) as met:
         list(read_samples(path))
+    assert met.value.source == f"{path}, data[0].paragraphs[0].qas[0]"
     counts = SampleCounts()
     assert list(read_samples(path, counts, on_error="skip")) == []
     assert counts.misplaced == 1

@@ -15,6 +15,14 @@ from dpr.training.folder import RunFolder
 from dpr.training.loop import Run
 
 
+def test_a_file_is_no_folder_of_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for place in (file, file / "run"):
+        with pytest.raises(SettingsError, match=f"{file} is a file, and a run is kept in a folder"):
+            RunFolder(place, {})
+
+
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Run(Task(stop_after=2), SETTINGS, tmp_path, {"a": 1})()

@@ -15,6 +15,7 @@ from dpr.pipeline.learning import SizeRun
 from dpr.pipeline.starting import length_of
 from dpr.samples.files import TrainingSample
 from dpr.samples.lengths import count_cut
+from dpr.samples.likeness import form
 from dpr.shipped import ModelNames
 from dpr.tokens import DPRTokenizer
 from dpr.training.retriever import RetrieverTask
@@ -199,3 +200,15 @@ def _rate(loop: LoopSettings) -> str:
 def _listed(sizes: Sequence[int]) -> str:
     *most, last = (f"{size:,}" for size in sizes)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def known(train: Sequence[TrainingSample], dev: Sequence[TrainingSample]) -> Iterator[str]:
+    """Dev questions that are training questions too."""
+    trained = {form(one.question) for one in train} if dev else set()
+    same = [one.question for one in dev if form(one.question) in trained]
+    if same:
+        yield (
+            f"{len(same):,} of {len(dev):,} dev questions are training questions too, such as "
+            f"{same[0][:60]!r}: best/ is also chosen by what is learned by heart (dpr doctor "
+            "TRAIN --test DEV tells which)"
+        )

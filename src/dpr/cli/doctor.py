@@ -15,7 +15,7 @@ from rich.text import Text
 
 from dpr.cli import terminal
 from dpr.cli.evaluate import telling
-from dpr.cli.options import Json, with_settings
+from dpr.cli.options import Json, Overwrite, with_settings
 from dpr.cli.running import FAILED
 from dpr.samples.doctor import DoctorSettings
 
@@ -62,6 +62,7 @@ def doctor(
     clean: Clean = None,
     examples: Examples = 3,
     model: TokenModel = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Look for faults in training data: false negatives, leaks into the test, broken records.
@@ -77,6 +78,10 @@ def doctor(
     """
     from dpr.samples.doctor import diagnose
 
+    if overwrite and clean is None:
+        raise typer.BadParameter(
+            "--overwrite is of the copy; give --clean OUT.jsonl, or leave it out"
+        )
     tokenizer = None if model is None else _tokenizer(model)
     with telling() as tell:
         found = diagnose(
@@ -87,6 +92,7 @@ def doctor(
             examples=examples,
             tokenizer=tokenizer,
             tell=tell,
+            overwrite=overwrite,
         )
     if as_json:
         terminal.json_line(shape(found))

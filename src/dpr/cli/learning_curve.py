@@ -29,8 +29,8 @@ TestFiles = Annotated[
     typer.Option(
         "--test",
         metavar="FILE",
-        help="Test questions, read as --train; the first set decides, others show what training "
-        "costs outside its domain. Repeatable.",
+        help="Test questions, read as --train (of a BEIR folder qrels/test.tsv); the first set "
+        "decides, others show what training costs outside its domain. Repeatable.",
     ),
 ]
 Pool = Annotated[
@@ -83,10 +83,14 @@ def learning_curve(
     from dpr.pipeline.learning import learning_curve as make
     from dpr.pipeline.learning import make_tests, plan
     from dpr.training.engine import Engine
+    from dpr.training.folder import check_folder
 
+    check_folder(to)
     samples = read_all(train, on_error.value)
-    named = {name: read_all([file], on_error.value) for name, file in _named(test).items()}
-    tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed))
+    named = {
+        name: read_all([file], on_error.value, split="test") for name, file in _named(test).items()
+    }
+    tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed, on_error.value))
     runs = plan(samples, loop, retriever, settings)
     speaks = Engine(loop.precision).is_main  # of several processes one
     if speaks:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from dpr.cli import terminal
 from dpr.cli.evaluate import telling
-from dpr.cli.options import Json, OnError, with_settings
+from dpr.cli.options import Json, OnError, Overwrite, with_settings
 from dpr.cli.sources import SPLIT_TEXT
 from dpr.cli.train import Misplaced, TrainFiles
 from dpr.samples.negatives import FILTERS, MiningSettings
@@ -64,9 +64,6 @@ Teacher = Annotated[
         help="Also write its scores of positives and negatives, to learn from.",
         show_default="none",
     ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace a file that is there, when the new is whole.")
 ]
 
 
@@ -117,6 +114,7 @@ def mine(
                 teacher=teacher,
                 split="words:100" if split is None else split,
                 settings=settings,
+                on_error=on_error.value,
                 overwrite=overwrite,
                 tell=tell,
             )
@@ -158,8 +156,7 @@ def _show(done: MinedFile, settings: MiningSettings, seconds: float, as_json: bo
     if done.resumed:
         every = counts.questions + counts.unanswerable
         terminal.note(f"{done.resumed:,} of {every:,} questions were done before")
-    if text := done.problems.summary():
-        terminal.note(text)
+    terminal.notes(done.problems.summary())
     if as_json:
         shape = {
             "path": str(done.path),

@@ -41,6 +41,11 @@ class OnError(StrEnum):
     skip = "skip"
 
 
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a file that is there, when the new is whole.")
+]
+
+
 def with_settings(function: Callable[..., None]) -> Callable[..., None]:
     """Parameters annotated with a settings record become options, one a field.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr.cli import terminal
-from dpr.cli.options import Json, OnError, with_settings
+from dpr.cli.options import Json, OnError, Overwrite, with_settings
 from dpr.cli.progress import bar, count_passages
 from dpr.cli.sources import (
     SPLIT_TEXT,
@@ -64,6 +64,7 @@ def pairs(
     title_column: TitleColumn = None,
     on_error: Malformed = OnError.stop,
     duplicates: Duplicates = "keep",
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Make training pairs of documents alone, for a retriever to learn their language.
@@ -95,7 +96,7 @@ def pairs(
 
     began = time.monotonic()
     with bar("passages", count) as progress:
-        made = write_pairs(documents, to, settings, progress)
+        made = write_pairs(documents, to, settings, progress, overwrite=overwrite)
     shape = _shape(made, to, settings, time.monotonic() - began)
     if as_json:
         terminal.json_line(shape)

@@ -43,6 +43,12 @@ def note(text: str) -> None:
     _say("note", "yellow", " ".join(text.split()))
 
 
+def notes(text: str) -> None:
+    """Each line as a note."""
+    for one in text.splitlines():
+        note(one)
+
+
 def error(text: str) -> None:
     """Why the command failed."""
     _say("error", "bold red", text)

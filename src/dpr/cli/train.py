@@ -26,19 +26,26 @@ TrainFiles = Annotated[
     typer.Option(
         "--train",
         metavar="FILE",
-        help="DPR JSON or JSON lines, SQuAD, or a BEIR folder; repeatable.",
+        help="DPR JSON or JSON lines, SQuAD, or a BEIR folder (its qrels/train.tsv, or the only "
+        "ones); repeatable.",
     ),
 ]
 DevFiles = Annotated[
     list[Path] | None,
     typer.Option(
-        "--dev", metavar="FILE", help="Likewise; the best model on these is kept as best/."
+        "--dev",
+        metavar="FILE",
+        help="Likewise (of a BEIR folder qrels/dev.tsv or validation.tsv); the best model on these "
+        "is kept as best/.",
     ),
 ]
 To = Annotated[Path, typer.Option(metavar="RUN", help="The run folder.")]
 Misplaced = Annotated[
     OnError,
-    typer.Option(help="At an answer that does not stand at its offset: stop, or leave it out."),
+    typer.Option(
+        help="At an answer that does not stand at its offset, an id that comes twice in a BEIR "
+        "folder, or a malformed document: stop, or leave it out."
+    ),
 ]
 
 

@@ -19,7 +19,8 @@ import torch
 from dpr.cli import advice, terminal
 from dpr.cli.following import Curve, note_of, reporting, show
 from dpr.collection import Collection
-from dpr.corpus.sources import read_documents
+from dpr.corpus import Problems, SourceSettings, read_documents
+from dpr.corpus.settings import OnError
 from dpr.errors import InputError
 from dpr.models.checkpoint import weights_fingerprint
 from dpr.models.dpr import DPRReader
@@ -33,6 +34,7 @@ from dpr.samples.naming import short_names
 from dpr.tokens import DPRReaderTokenizer
 from dpr.training.card import measured_on, model_card
 from dpr.training.engine import Engine
+from dpr.training.folder import check_folder
 from dpr.training.loop import Event, Run, Task
 from dpr.training.reader import ReaderTask
 from dpr.training.retriever import Refresher, RetrieverTask
@@ -49,7 +51,7 @@ def train_retriever(
     start: str,
     to: Path,
     tied: bool | None,
-    on_error: str,
+    on_error: OnError,
     pool: Sequence[Path],
     pool_size: int,
     trackers: Sequence[str],
@@ -58,14 +60,16 @@ def train_retriever(
     refresh: RefreshSettings,
     as_json: bool,
 ) -> None:
+    check_folder(to)
     engine = Engine(loop.precision, trackers, to)
-    samples = read_all(train, on_error), read_all(dev, on_error)
+    samples = read_all(train, on_error), read_all(dev, on_error, split="dev")
     _note(engine, advice.idle(loop, bool(dev), bool(pool), pool_size))
     _note(engine, advice.idle_without(settings))
     _note(engine, advice.idle_refreshing(refresh, loop, settings))
+    _note(engine, advice.known(*samples))
     _note(engine, advice.negatives(samples[0], settings))
     _note(engine, advice.accumulated(loop, settings))
-    passages = read_pool(pool, pool_size, loop.seed)
+    passages = read_pool(pool, pool_size, loop.seed, on_error)
     towers = load_towers(start, settings, loop.seed, tied, engine.device)
     task = RetrieverTask(
         towers.question,
@@ -107,12 +111,14 @@ def train_reader(
     settings: ReaderSettings,
     as_json: bool,
 ) -> None:
+    check_folder(to)
     engine = Engine(loop.precision, trackers, to)
     samples = (
         read_all(train, on_error, settings.null),
-        read_all(dev, on_error, settings.null),
+        read_all(dev, on_error, settings.null, "dev"),
     )
     _note(engine, advice.idle(loop, bool(dev)))
+    _note(engine, advice.known(*samples))
     place = reader_place(start)
     torch.manual_seed(loop.seed)
     model = DPRReader.from_pretrained(place, dtype="float32")
@@ -167,14 +173,18 @@ def _refresher(
 
 
 def read_all(
-    files: Sequence[Path], on_error: str, unanswerable: bool = False
+    files: Sequence[Path], on_error: str, unanswerable: bool = False, split: str = "train"
 ) -> list[TrainingSample]:
-    """The samples of all files; where there are several, unnamed ones take their file's name."""
+    """The samples of all files; where there are several, unnamed ones take their file's name.
+
+    Args:
+        split: of BEIR folders, see ``dpr.questions.beir``.
+    """
     samples: list[TrainingSample] = []
     for file, name in zip(files, short_names(files), strict=True):
         counts = SampleCounts()
         for sample in (
-            read_beir_samples(file, counts)
+            read_beir_samples(file, counts, on_error, split)
             if is_beir(file)
             else read_samples(file, counts, on_error, unanswerable)
         ):
@@ -186,12 +196,13 @@ def read_all(
         ):
             if count:
                 terminal.note(f"{file}: left out {count:,} samples {why}")
+        terminal.notes(counts.problems.summary())
         if not counts.read:
             raise InputError("no sample with a positive passage", source=str(file))
     return samples
 
 
-def read_pool(places: Sequence[Path], size: int, seed: int) -> list[Passage]:
+def read_pool(places: Sequence[Path], size: int, seed: int, on_error: OnError) -> list[Passage]:
     """Passages that the dev questions are searched among, beside those of the dev samples: those of
     collections, and each document of other sources whole; all or so many drawn at random, which
     ones, the seed decides."""
@@ -201,7 +212,10 @@ def read_pool(places: Sequence[Path], size: int, seed: int) -> list[Passage]:
             with Collection.open(str(place)) as collection:
                 passages += collection
         else:
-            passages += [Passage(one.id, one.text, one.title) for one in read_documents(place)]
+            problems = Problems()
+            documents = read_documents(place, SourceSettings(on_error=on_error), problems)
+            passages += [Passage(one.id, one.text, one.title) for one in documents]
+            terminal.notes(problems.summary())
     if not size or size >= len(passages):
         return passages
     return random.Random(seed).sample(passages, size)

@@ -202,7 +202,7 @@ def _duplicate(
     )
     return InputError(
         f"the id {identifier!r} is also that of {next(lines, 'an earlier line')}; ids must be "
-        "unique: change one, or skip malformed rows, which keeps the first",
+        "unique: change one, or skip malformed rows (--on-error skip), which keeps the first",
         source=source,
         line=line,
     )

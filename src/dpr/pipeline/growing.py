@@ -19,6 +19,7 @@ from typing import Any
 
 from dpr.collection import storage
 from dpr.errors import InputError, SettingsError
+from dpr.questions.files import check_new
 
 FOLDER = ".unfinished"
 RECORD = ".made.json"
@@ -102,12 +103,7 @@ def growing(
         SettingsError: what is unfinished was made from something else.
         CollectionError: another process is at work; a failure of the disk.
     """
-    if path.exists() and not overwrite:
-        raise InputError(
-            f"is there already, {_what_is_there(path, made_from)}; give another name, or "
-            "overwrite it (--overwrite)",
-            source=str(path),
-        )
+    check_new(path, overwrite, f", {_what_is_there(path, made_from)}")
     made = json.loads(json.dumps(made_from))
     folder = path.with_name(path.name + FOLDER)
     storage.make_folder(folder)

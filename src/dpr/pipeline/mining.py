@@ -20,6 +20,7 @@ import numpy as np
 
 from dpr.collection import BuildSettings, Collection, build_collection
 from dpr.corpus import Problems, SourceSettings, SplitSettings, read_passages
+from dpr.corpus.settings import OnError
 from dpr.encoding import ContextEncoder, QuestionEncoder
 from dpr.errors import InputError, SettingsError
 from dpr.indexes.index import Rows
@@ -71,6 +72,7 @@ def mine_file(
     teacher: str = "",
     split: str | SplitSettings = "words:100",
     settings: MiningSettings | None = None,
+    on_error: OnError = "raise",
     overwrite: bool = False,
     tell: Tell | None = None,
 ) -> MinedFile:
@@ -87,6 +89,7 @@ def mine_file(
             else the package's.
         teacher: ``reader:PLACE``, ``cross-encoder:PLACE`` or ``bm25``; empty for none.
         split: how documents become passages.
+        on_error: ``skip`` leaves malformed documents out and tells of them in ``problems``.
         overwrite: see ``growing``.
 
     Raises:
@@ -96,7 +99,7 @@ def mine_file(
     _check(by, teacher, model)
     cut = SplitSettings.parse(split) if isinstance(split, str) else split
     tell("reading passages")
-    sources = gather(samples, passages, cut)
+    sources = gather(samples, passages, cut, on_error)
     tell("loading models")
     models = _models(by, model, teacher, sources)
     made_from = {"by": by, "settings": asdict(settings), **_inputs(samples, sources.pool, models)}
@@ -153,6 +156,7 @@ def gather(
     samples: Iterable[TrainingSample],
     passages: Sequence[str | os.PathLike[str]],
     split: SplitSettings,
+    on_error: OnError = "raise",
 ) -> Gathered:
     """The passages of collections and other sources, then those of the samples that are not among
     them.
@@ -173,7 +177,7 @@ def gather(
             gathered.collections.append((collection, rows))
         else:
             for passage in read_passages(
-                os.fspath(place), SourceSettings(), split, gathered.problems
+                os.fspath(place), SourceSettings(on_error=on_error), split, gathered.problems
             ):
                 pool.add(_context(passage))
     pool.extend(samples)

@@ -18,7 +18,7 @@ from dpr.corpus.duplicates import Duplicates, drop_duplicates
 from dpr.errors import InputError
 from dpr.indexes.analysis import words_of
 from dpr.pipeline.building import check_apart, is_collection
-from dpr.questions.files import write_lines
+from dpr.questions.files import check_new, write_lines
 from dpr.records import Passage
 from dpr.samples.files import sample_to_json
 from dpr.samples.keywords import WordWeights
@@ -116,21 +116,26 @@ def write_pairs(
     to: Place,
     settings: PairSettings | None = None,
     progress: Callable[[int], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Paired:
     """Writes the training pairs of documents, a line each, and their settings as
-    ``{to}.settings.json``. A file that is there is replaced once all pairs are made.
+    ``{to}.settings.json``.
 
     Args:
         to: the file; a name that ends in .gz is gzipped.
         progress: called with the number of passages done so far.
+        overwrite: replace a file that is there, once all pairs are made.
 
     Raises:
-        InputError: see ``Documents.read``; no passage gave a pair, or the file cannot be written.
+        InputError: see ``Documents.read``; there is a file already, no passage gave a pair, or the
+            file cannot be written.
         SettingsError: there is no such language.
     """
     settings = settings or PairSettings()
     target = Path(to)
     check_apart(target, documents.sources)
+    check_new(target, overwrite)
     beside = target.with_name(f"{target.name}.settings.json")
     problems, duplicates, counts = Problems(), Duplicates(), PairCounts()
     words = words_of(settings.language)

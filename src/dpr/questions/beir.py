@@ -12,9 +12,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from dpr.corpus import Problems
 from dpr.corpus.lines import LineDecoder, open_bytes
 from dpr.errors import InputError, SettingsError
-from dpr.questions.entries import Entry, gather
+from dpr.questions.entries import Entry, alone, gather
 from dpr.questions.fields import check_question
 from dpr.questions.files import write_lines
 from dpr.questions.lines import number_questions
@@ -24,6 +25,7 @@ from dpr.records import Question, QuestionSet
 _LOG = logging.getLogger(__name__)
 QUERIES = ("queries.jsonl", "queries.jsonl.gz")
 _ENDS = (".tsv", ".tsv.gz")
+_ALSO = {"dev": ("validation",)}  # what else a split is called
 
 
 def find_queries(folder: Path) -> Path | None:
@@ -31,12 +33,16 @@ def find_queries(folder: Path) -> Path | None:
     return next((path for name in QUERIES if (path := folder / name).is_file()), None)
 
 
-def read_beir(folder: Path, split: str) -> QuestionSet:
+def read_beir(folder: Path, split: str, problems: Problems | None = None) -> QuestionSet:
     """The questions of a folder that have judgements in a split, as BEIR itself takes them; how
-    many they are is logged. Where the split is not there and one other is, that one is taken,
-    with a warning.
+    many they are is logged. Dev is taken from ``validation`` where there is no ``dev``. Where the
+    split is not there and one other is, that one is taken, with a warning.
+
+    Args:
+        problems: leave judged questions of a doubled id out, and tell of them here.
 
     Raises:
+        IdError: two questions have one id, and ``problems`` is None.
         InputError: the folder has no queries or not that split, a file is malformed, or a
             question is judged and not there.
         SettingsError: the split is no plain name.
@@ -53,23 +59,21 @@ def read_beir(folder: Path, split: str) -> QuestionSet:
     with open_bytes(queries) as stream:
         lines = LineDecoder(queries).raw_lines(stream)
         numbered = number_questions(lines, str(queries), as_json=True, need_id=True)
-        everything = gather(
-            _name(folder.resolve()),
-            (Entry(question, str(queries), line) for line, question in numbered),
-            str(queries),
-        )
-    kept = tuple(question for question in everything.questions if question.id in judgements)
-    if len(kept) < len(judgements):
-        there = {question.id for question in kept}
-        missing = [name for name in judgements if name not in there]
+        entries = [Entry(question, str(queries), line) for line, question in numbered]
+    there = {entry.question.id for entry in entries}
+    if missing := [name for name in judgements if name not in there]:
         raise InputError(
             f"{len(missing)} judged questions are not in {queries.name}, the first {missing[0]!r}; "
             "do the two files belong together?",
             source=str(judged),
         )
-    total = len(everything.questions)
-    _LOG.info("%s: %d of %d questions have judgements", judged, len(kept), total)
-    return QuestionSet(everything.name, kept, judgements)
+    if problems is not None:
+        entries = alone((one for one in entries if one.question.id in judgements), problems)
+    everything = gather(_name(folder.resolve()), entries, str(queries))
+    kept = {one.id: one for one in everything.questions if one.id in judgements}
+    _LOG.info("%s: %d of %d questions have judgements", judged, len(kept), len(there))
+    own = {name: grades for name, grades in judgements.items() if name in kept}
+    return QuestionSet(everything.name, tuple(kept.values()), own)
 
 
 def _check_split(split: str) -> None:
@@ -85,16 +89,19 @@ def _name(folder: Path) -> str:
 
 def _judged(folder: Path, split: str) -> Path:
     found = sorted(path for end in _ENDS for path in (folder / "qrels").glob(f"*{end}"))
-    wanted = [path for path in found if path.name in [split + end for end in _ENDS]]
-    if wanted:
-        return wanted[0]
+    names = (split, *_ALSO.get(split, ()))
+    for name in names:
+        if wanted := [path for path in found if path.name in [name + end for end in _ENDS]]:
+            return wanted[0]
     if len(found) == 1:
         _LOG.warning("%s: no qrels/%s.tsv; taking %s, the only one", folder, split, found[0].name)
         return found[0]
     there = ", ".join(path.name for path in found) or "none"
+    missing = " or ".join(f"qrels/{name}.tsv" for name in names)
     raise InputError(
-        f"no qrels/{split}.tsv; there are: {there}. Name one of them as the split, or for "
-        "questions without judgements give queries.jsonl itself",
+        f"no {missing}; there are: {there}. Name one of them as the split, or where none can be "
+        "named rename or copy the one that is meant; for questions without judgements give "
+        "queries.jsonl itself",
         source=str(folder),
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dpr.errors import InputError
+from dpr.corpus import Problems
+from dpr.errors import IdError, InputError
 from dpr.records import Question, QuestionSet
 
 
@@ -36,7 +37,8 @@ def gather(
             several passages.
 
     Raises:
-        InputError: an id comes twice, or there is no question at all.
+        IdError: an id comes twice.
+        InputError: there is no question at all.
     """
     first: dict[str, Entry] = {}
     judgements: dict[str, dict[str, int]] = {}
@@ -44,9 +46,9 @@ def gather(
         question = entry.question
         earlier = first.setdefault(question.id, entry)
         if earlier is not entry and not (repeats and earlier.question == question):
-            raise InputError(
-                f"the question id {question.id!r} is also that of {earlier.place}; ids must be "
-                "unique: change one",
+            raise IdError(
+                f"{_also(entry, earlier)}; ids must be unique: change one",
+                [question.id],
                 source=entry.source,
                 line=entry.line,
             )
@@ -55,6 +57,26 @@ def gather(
     if not first:
         raise InputError("there is no question in it", source=source)
     return QuestionSet(name, tuple(entry.question for entry in first.values()), judgements)
+
+
+def alone(entries: Iterable[Entry], problems: Problems) -> list[Entry]:
+    """The entries of ids that come once; the others are told to ``problems``, each with its line:
+    a judgement does not say which of them it means."""
+    entries = list(entries)
+    of: dict[str, list[Entry]] = {}
+    for entry in entries:
+        of.setdefault(entry.question.id, []).append(entry)
+    for some in of.values():
+        for entry in some if len(some) > 1 else ():
+            other = next(one for one in some if one is not entry)
+            where = entry.source if entry.line is None else f"{entry.source}:{entry.line}"
+            told = f"{_also(entry, other)}; all questions of the id are left out"
+            problems.add(where, told, hides=False)
+    return [entry for entry in entries if len(of[entry.question.id]) == 1]
+
+
+def _also(entry: Entry, other: Entry) -> str:
+    return f"the question id {entry.question.id!r} is also that of {other.place}"
 
 
 def check_ids(questions: QuestionSet, source: str) -> None:

@@ -149,6 +149,22 @@ class _ListReader:
         return InputError(message, source=self.source, line=line)
 
 
+def check_new(path: Path, overwrite: bool, what: str = "") -> None:
+    """Refuse to replace a file, unless that is asked for.
+
+    Args:
+        what: of the file that is there, for the message.
+
+    Raises:
+        InputError: there is one.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"is there already{what}; give another name, or overwrite it (--overwrite)",
+            source=str(path),
+        )
+
+
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a text whole: into a file beside it, which then takes its place. Names that end in
     ``.gz`` are gzipped. ``lines`` bring their own line ends.

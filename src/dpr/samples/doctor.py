@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpr.corpus.lines import UnreadableError
 from dpr.errors import InputError, SettingsError
-from dpr.questions.files import write_lines
+from dpr.questions.files import check_new, write_lines
 from dpr.samples.files import MisplacedError, TrainingSample, sample_to_json
 from dpr.samples.findings import KINDS, Cleaned, Collector, Diagnosis, Finding, excerpt
 from dpr.samples.places import Placed, read_placed
@@ -81,6 +81,7 @@ def diagnose(
     examples: int | None = 3,
     tokenizer: DPRTokenizer | None = None,
     tell: Tell | None = None,
+    overwrite: bool = False,
 ) -> Diagnosis:
     """Look for faults in training data.
 
@@ -93,16 +94,17 @@ def diagnose(
         tokenizer: what counts tokens; without it only passages are found too long that have more
             words than tokens fit.
         tell: called now and then with what is being done.
+        overwrite: replace a copy that is there, when the new one is whole.
 
     Raises:
         InputError: a file is not there, of no known format or without samples; or ``clean`` is
-            asked for and a file cannot be read to its end, changes while it is read, or is the copy
-            itself.
+            asked for and is there already, or a file cannot be read to its end, changes while it is
+            read, or is the copy itself.
         MissingExtraError: the package ``regex`` is not installed.
     """
     if not files:
         raise InputError("no file to look at; give one or more files of training samples")
-    return _Doctor(
+    doctor = _Doctor(
         [Path(file) for file in files],
         settings or DoctorSettings(),
         [Path(file) for file in test_files],
@@ -110,7 +112,10 @@ def diagnose(
         Collector(examples),
         tokenizer,
         tell,
-    ).diagnosis()
+    )
+    if doctor.clean is not None:
+        check_new(doctor.clean, overwrite)
+    return doctor.diagnosis()
 
 
 class _Doctor:
@@ -213,7 +218,7 @@ class _Doctor:
                 sample = placed.sample
                 if sample is None:
                     self._add_error(file, placed)
-                    self.counts["sample dropped"] += 1
+                    self.counts["sample dropped"] += not placed.of_passage
                     continue
                 self._count(sample)
                 hits = list(

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dpr.corpus import Problems
 from dpr.corpus.lines import LineDecoder, open_bytes
 from dpr.errors import InputError, SettingsError
 from dpr.questions.files import read_records
@@ -78,11 +79,13 @@ class MisplacedError(InputError):
 @dataclass(slots=True)
 class SampleCounts:
     """What reading met: samples read, samples left out because they have no positive passage, and
-    those left out (``on_error="skip"``) because an answer does not stand where the file says."""
+    those left out (``on_error="skip"``) because an answer does not stand where the file says; and
+    of a BEIR folder what else was."""
 
     read: int = 0
     without_positive: int = 0
     misplaced: int = 0
+    problems: Problems = field(default_factory=Problems)
 
 
 def read_samples(
@@ -109,13 +112,20 @@ def read_samples(
     for sample in _read_any(path):
         if isinstance(sample, InputError):
             if on_error == "raise":
-                raise sample
+                raise skippable(sample)
             counts.misplaced += 1
         elif sample.positives or (unanswerable and sample.best_negatives):
             counts.read += 1
             yield sample
         else:
             counts.without_positive += 1
+
+
+def skippable(error: InputError) -> InputError:
+    """The error, with what to do where many are such."""
+    told = type(error)(f"{error}. To leave out all that are such: --on-error skip")
+    told.source, told.line = error.source, error.line
+    return told
 
 
 def _read_any(path: Path) -> Iterator[TrainingSample | InputError]:

@@ -6,16 +6,19 @@ it or nearly do. Knows nothing of what follows from that.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpr.corpus import read_documents
+from dpr.corpus import Problems, SourceSettings, read_documents
 from dpr.questions import read_question_set
+from dpr.questions.beir import read_beir
 from dpr.questions.sets import recognise
+from dpr.samples.beir import is_beir
 from dpr.samples.files import Context, TrainingSample
 from dpr.samples.likeness import SimilarSets, SimilarWordings, digest, form, plain, sequences
-from dpr.samples.places import Placed, read_placed
+from dpr.samples.places import Placed, left_out, read_placed
 from dpr.samples.survey import Asked, asked
 
 _SAMPLES = ("squad", "dpr-train")
@@ -107,8 +110,8 @@ def read_test(path: Path) -> Iterator[Placed]:
     if path.is_file() and recognise(path) in _SAMPLES:
         yield from read_placed(path)
         return
-    questions = read_question_set(path)
-    texts = {}
+    problems, texts = Problems(keep=sys.maxsize), {}
+    questions = read_beir(path, "test", problems) if is_beir(path) else read_question_set(path)
     if path.is_dir() and any(path.glob("corpus.jsonl*")):
         relevant = {
             name
@@ -116,7 +119,8 @@ def read_test(path: Path) -> Iterator[Placed]:
             for name, grade in grades.items()
             if grade > 0
         }
-        texts = {one.id: one for one in read_documents(path) if one.id in relevant}
+        documents = read_documents(path, SourceSettings(on_error="skip"), problems)
+        texts = {one.id: one for one in documents if one.id in relevant}
     for question in questions.questions:
         grades = questions.judgements.get(question.id, {})
         positives = tuple(
@@ -127,3 +131,4 @@ def read_test(path: Path) -> Iterator[Placed]:
         yield Placed(
             f"question {question.id}", TrainingSample(question.text, question.answers, positives)
         )
+    yield from left_out(path, problems)

@@ -6,11 +6,13 @@ order, each with the line, record or question it stands in. Knows nothing of wha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpr.corpus import Problems
 from dpr.corpus.lines import LineDecoder, UnreadableError, open_bytes
 from dpr.errors import InputError
 from dpr.questions.files import read_records
@@ -31,12 +33,13 @@ class Placed:
     """What stands at one place of a file: a sample, or the error that says why there is none.
 
     Attributes:
-        place: ``line 3``, ``record 3, line 41``, ``data[0].paragraphs[2].qas[1]``, or of a BEIR
-            folder ``question q7``, by its id.
+        place: ``line 3``, ``record 3, line 41``, ``data[0].paragraphs[2].qas[1]``; of a BEIR
+            folder ``question q7``, by its id, or of an error ``queries.jsonl:3``.
         sample: also one without positive passages; None where there is an error.
         error: an ``UnreadableError`` where nothing after it could be read.
         record: the JSON object that the sample was read from; None in SQuAD JSON and BEIR.
         unanswerable: SQuAD 2.0 says that the question has no answer.
+        of_passage: the error is of a document of a BEIR folder, and costs no sample.
     """
 
     place: str
@@ -44,6 +47,7 @@ class Placed:
     error: InputError | None = None
     record: Mapping[str, Any] | None = None
     unanswerable: bool = False
+    of_passage: bool = False
 
 
 def read_placed(path: str | Path) -> Iterator[Placed]:
@@ -69,8 +73,10 @@ def read_placed(path: str | Path) -> Iterator[Placed]:
 
 def _placed_any(path: Path) -> Iterator[Placed]:
     if is_beir(path):
-        for identity, sample in beir_questions(path):
+        problems = Problems(keep=sys.maxsize)
+        for identity, sample in beir_questions(path, problems=problems):
             yield Placed(f"question {identity}", sample)
+        yield from left_out(path, problems)
         return
     check_file(path)
     if has_lines(path):
@@ -92,6 +98,14 @@ def _placed_any(path: Path) -> Iterator[Placed]:
             yield Placed(place, None, found)
         else:
             yield Placed(place, found, unanswerable=unanswerable)
+
+
+def left_out(folder: Path, problems: Problems) -> Iterator[Placed]:
+    """What was left out of a BEIR folder, as errors in their places."""
+    for one in problems.items:
+        place = Path(one.source).relative_to(folder).as_posix()
+        of_passage = place.startswith("corpus.")
+        yield Placed(place, None, InputError(one.reason), of_passage=of_passage)
 
 
 def _placed_lines(path: Path) -> Iterator[Placed]:

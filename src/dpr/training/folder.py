@@ -29,11 +29,30 @@ FREE = frozenset({"loop.log_steps", "loop.checkpoint_seconds"})
 _USUAL = {"processes": 1}
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a file where the folder of a run is to be.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    for one in (path, *path.parents):
+        if one.exists() and not one.is_dir():
+            raise SettingsError(
+                f"{one} is a file, and a run is kept in a folder; give a folder, a new one or that "
+                "of the run to go on with"
+            )
+
+
 class RunFolder:
-    """See the module."""
+    """See the module.
+
+    Raises:
+        SettingsError: see ``check_folder``.
+    """
 
     def __init__(self, path: str | Path, description: dict[str, Any]) -> None:
         self.path = Path(path)
+        check_folder(self.path)
         self.checkpoint = self.path / "checkpoint.safetensors"
         self._text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
 
