@@ -264,12 +264,26 @@ def test_a_question_that_stands_twice_has_the_golds_of_both(
     task = make_task(models, tiny_model, settings, samples)
     (batch,) = task.batches(0)
     assert task._excluded(batch, batch.samples).all()
+    # Written otherwise: the question, and the passage.
+    other = TrainingSample("Who ?", (), (Context("THE  first", "another"),))
+    more = replace(settings, batch_size=3)
+    task = make_task(models, tiny_model, more, [samples[1], other, samples[0]])
+    (batch,) = task.batches(0)
+    assert len(batch.passages) == 3 and task._excluded(batch, batch.samples).all()
 
 
-def test_an_empty_answer_masks_nothing(
-    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+@pytest.mark.parametrize("blank", ["", "."])
+def test_a_blank_answer_masks_nothing(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder], blank: str
 ) -> None:
-    samples = [replace(one, answers=("", "castle")) for one in make_samples(6)]
+    samples = [
+        replace(
+            one,
+            answers=(blank, "castle"),
+            hard_negatives=tuple(replace(c, text=f"{c.text}.") for c in one.hard_negatives),
+        )
+        for one in make_samples(6)
+    ]
     settings = RetrieverSettings(batch_size=6, mask_answers=True)
     task = make_task(models, tiny_model, settings, samples)
     (batch,) = task.batches(0)
