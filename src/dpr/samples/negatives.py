@@ -36,6 +36,7 @@ FILTERS = {
 }
 """Why a passage is left out, in the order in which that is asked; it counts for the first that
 holds."""
+_COUNTED = ("looked_at", *FILTERS, "kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,20 @@ class MiningCounts:
     unanswerable: int = 0
     lists: dict[str, dict[str, int]] = field(default_factory=dict)
 
+    def summary(self) -> str:
+        """All lists together on one line: what was looked at, kept, and left out for which reason;
+        and the questions that have less than was asked for."""
+        sums = {key: sum(one[key] for one in self.lists.values()) for key in _COUNTED}
+        left_out = [f"{text} {sums[key]:,}" for key, text in FILTERS.items() if sums[key]]
+        why = f"; left out: {', '.join(left_out)}" if left_out else ""
+        return (
+            f"{sums['looked_at']:,} passages looked at, {sums['kept']:,} kept{why}; "
+            f"{self.fewer:,} questions have fewer than asked for, {self.none:,} none"
+        )
+
     def of(self, name: str) -> dict[str, int]:
         """The counts of a searcher's lists."""
-        return self.lists.setdefault(name, dict.fromkeys(("looked_at", *FILTERS, "kept"), 0))
+        return self.lists.setdefault(name, dict.fromkeys(_COUNTED, 0))
 
 
 class Pool:
