@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -156,7 +156,8 @@ class RetrieverTask:
         vectors = None
         if "start" in weights:
             asked = QuestionEncoder(self.question_model, self.tokenizer, self._encoding())
-            read = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
+            numbers = replace(self._encoding(), signs=False)  # which are of another scale
+            read = ContextEncoder(self.context_model, self.tokenizer, numbers)
             vectors = (
                 self._shared(self.question_ids, asked.encode_ids),
                 self._shared(list(self.passage_ids.values()), read.encode_ids),
@@ -259,7 +260,9 @@ class RetrieverTask:
     ) -> tuple[Tensor, Figures]:
         """This process's part of the loss, and of the figures for the log."""
         settings, total = self.settings, len(batch.samples)
-        codes = hash_softly(passages, step.number) if settings.hashing else passages
+        # A context encoder that is left as it is gives signs already.
+        soft = settings.hashing and not settings.question_tower_only
+        codes = hash_softly(passages, step.number) if soft else passages
         raw = similarity(questions, codes)
         excluded = self._excluded(batch, numbers).to(raw.device)
         if settings.mask_margin is not None:
