@@ -182,6 +182,15 @@ def repeated_negative(plants: Plants, at: int) -> None:
     plants.expect("repeated-negative", row, f"{HARD}[{place}]")
 
 
+def repeated_positive(plants: Plants, at: int) -> None:
+    row, record = plants.take(lambda one: len(one["positive_ctxs"][0]["text"].split()) > 60)
+    text = record["positive_ctxs"][0]["text"]
+    changed = [text, text.upper(), f" {text}\n", f"It is told that {text}"][at % 4]
+    record["positive_ctxs"].append({"title": "" if at % 2 else "Another", "text": changed})
+    plants.put(row, record)
+    plants.expect("repeated-positive", row, "positive_ctxs[1]")
+
+
 def answer_in_negative(plants: Plants, at: int) -> None:
     row, record = plants.take(lambda one: len(one["answers"][0]) > 3)
     question = record["question"].strip().rstrip("?")
@@ -323,10 +332,10 @@ def broken_characters(plants: Plants, at: int) -> None:
 
 PLANTED = [
     malformed, misplaced_answer, empty_question, no_positive, empty_text, negative_is_positive,
-    negative_near_positive, positive_elsewhere, repeated_negative, answer_in_negative,
-    answer_suspected, leaked_question, nearly_leaked_question, question_in_test, passage_in_test,
-    repeated_question, other_answers, positive_without_answer, blank_answer, short_passage,
-    long_passage, not_letters, broken_characters,
+    negative_near_positive, positive_elsewhere, repeated_negative, repeated_positive,
+    answer_in_negative, answer_suspected, leaked_question, nearly_leaked_question,
+    question_in_test, passage_in_test, repeated_question, other_answers, positive_without_answer,
+    blank_answer, short_passage, long_passage, not_letters, broken_characters,
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,9 +23,10 @@ import pytest
 
 from dpr.errors import DPRError, InputError
 from dpr.pipeline import refreshing
-from dpr.pipeline.growing import growing
+from dpr.pipeline.growing import growing, record_of
 from dpr.pipeline.refreshing import MinedNegatives
 from dpr.samples.files import Context, TrainingSample, read_samples, sample_to_json
+from dpr.samples.negatives import MiningCounts
 from dpr.training.processes import Processes
 from dpr.training.settings import RefreshSettings
 
@@ -45,7 +46,7 @@ class Miner:
     it before that is at fault."""
 
     def __init__(self, target: object, args: tuple[Any, ...], name: str, daemon: bool) -> None:
-        self.given, _, self.to, self.model, _ = args
+        self.given, self.mined, self.to, self.model, _ = args
         self.daemon = daemon
         self.exitcode: int | None = None
 
@@ -59,6 +60,9 @@ class Miner:
         assert self.exitcode is not None, f"waits for {self.model.name}, which is at work"
 
     def find(self) -> None:
+        counts = MiningCounts(questions=4, fewer=4)
+        counts.of("dense").update(looked_at=9, gold=4, elsewhere=1, kept=4)
+        record_of(self.mined).write_text(json.dumps({"counts": asdict(counts)}), encoding="utf-8")
         found = Context(f"found with {self.model.name}")
         write(self.to, [replace(one, hard_negatives=(found,)) for one in read_samples(self.given)])
         self.exitcode = 0
@@ -116,6 +120,24 @@ def test_training_goes_on_while_the_next_negatives_are_looked_for(
     assert len(miners) == 3
     assert all(one.daemon for one in miners)
     assert not list((tmp_path / "negatives").glob("model-*"))
+
+
+def test_what_was_left_out_is_told_once_for_each_time(tmp_path: Path, miners: list[Miner]) -> None:
+    told: list[str] = []
+    ours = refresher(tmp_path, beside=False, tell=told.append)
+    for epoch in (0, 1):
+        ours.epoch_ended(epoch, save)
+        miners[epoch].find()
+        ours.samples(epoch + 1)
+        assert told[2 * epoch :] == [
+            f"looking for negatives with the model of epoch {epoch + 1}",
+            f"negatives with the model of epoch {epoch + 1}: 9 passages looked at, 4 kept; left "
+            "out: answers the question (a positive) 4, answers the question in another sample 1; "
+            "4 questions have fewer than asked for, 0 none",
+        ]
+    refresher(tmp_path, beside=False, tell=told.append).samples(2)  # as a run that goes on does
+    assert len(told) == 4
+    assert not list(tmp_path.glob("mined*"))
 
 
 def test_a_model_waits_for_its_turn(tmp_path: Path, miners: list[Miner]) -> None:
@@ -257,7 +279,9 @@ def test_what_is_mined(tiny_model: Path, tmp_path: Path) -> None:
             break
     os.killpg(run.pid, signal.SIGINT)  # while the other process gets ready
     output, _ = run.communicate(timeout=120)
-    assert (run.returncode, output) == (0, "noted\n")
+    noted, told = output.splitlines()
+    assert (run.returncode, noted) == (0, "noted")
+    assert told.startswith("negatives with the model of epoch 1: 16 passages looked at, ")
     assert sorted(one.name for one in folder.iterdir()) == ["negatives-1.jsonl", "samples.jsonl"]
     found = list(read_samples(folder / "negatives-1.jsonl"))
     assert [one.question for one in found] == [one.question for one in SAMPLES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_starts_that_training_cannot_go_on_from(tiny_model: Path, tmp_path: Path
         (EncodingSettings(32, pooling="mean"), SETTINGS, "or from a copy of this one without enc"),
         (EncodingSettings(32, prompt="query: "), SETTINGS, "prompt='query: '"),
         (EncodingSettings(64), ALONE, "give --passage-length 64"),
+        (EncodingSettings(32), replace(ALONE, hashing=True), "not their signs.* leave out --hash"),
+        (EncodingSettings(32, signs=True), ALONE, "gives the signs .* give --hashing as well"),
         (EncodingSettings(64), RetrieverSettings(passage_length=513), "--passage-length 512 or"),
         (EncodingSettings(64), RetrieverSettings(question_length=600), "--question-length 512 or"),
     ):
@@ -48,3 +51,9 @@ def test_starts_that_training_cannot_go_on_from(tiny_model: Path, tmp_path: Path
             load_towers(start, settings, 0)
     save_settings(EncodingSettings(64), kept)
     assert load_towers(start, SETTINGS, 0).tied
+    save_settings(EncodingSettings(32, signs=True), kept)
+    assert not load_towers(start, replace(ALONE, hashing=True), 0).tied
+    assert load_towers(start, SETTINGS, 0).tied  # what is trained may give other vectors
+    kept.unlink()
+    with pytest.raises(SettingsError, match="not their signs"):
+        load_towers(start, replace(ALONE, hashing=True), 0)

@@ -65,6 +65,7 @@ def test_answers_judge_where_nobody_did() -> None:
         Question("q", "Where does the king live?", ("rome",)),
         Question("r", "Where does the king live?", ("paris",)),
         Question("s", "Where does the king live?"),
+        Question("t", "Where does the king live?", (".",)),  # which every passage holds
     )
     found = by_answers(QuestionSet("x", questions), shelf)
     assert found.judgements == {"q": {"b": 1}}

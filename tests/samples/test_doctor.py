@@ -84,6 +84,16 @@ PLANTS: list[tuple[str, str, Plant]] = [
         f"{HARD}[1]",
         lambda one: one[HARD][1].update(text=f"So it is told: {one[HARD][0]['text']}"),
     ),
+    (
+        "repeated-positive",
+        "positive_ctxs[1]",
+        lambda one: one["positive_ctxs"].append({"title": "other", "text": f" {HERE.upper()}"}),
+    ),
+    (
+        "repeated-positive",
+        "positive_ctxs[1]",
+        lambda one: one["positive_ctxs"].append({"text": f"So it is told: {HERE}"}),
+    ),
     ("positive-without-answer", "positive_ctxs[0]", whole(answers=["the moon"])),
     ("positive-without-answer", "positive_ctxs[0]", whole(answers=["mount Eigers"])),
     ("blank-answer", "", whole(answers=["mount Eiger", " . "])),

@@ -173,7 +173,7 @@ def test_going_on_gives_the_same(choose: str, monkeypatch: pytest.MonkeyPatch) -
     counts, later = MiningCounts(), MiningCounts()
     whole = list(mined(samples, pool, searchers, settings, counts=counts))
     for first in (4, 8, 12):
-        rest = mined(samples[first:], pool, searchers, settings, counts=later, first=first)
+        rest = mined(samples, pool, searchers, settings, counts=later, first=first)
         assert list(rest) == whole[first:]
     # Counts grow block by block: those told are of the blocks that were given.
     fresh = MiningCounts()
@@ -181,6 +181,32 @@ def test_going_on_gives_the_same(choose: str, monkeypatch: pytest.MonkeyPatch) -
     for _ in range(4):
         next(going)
     assert fresh.questions == 4
+
+
+def test_a_positive_is_no_negative_of_its_question_in_another_sample() -> None:
+    """Nor in a block that comes before it, or after what was done in an earlier call."""
+    pool = Pool(Context(f"passage {number}") for number in range(5))
+    asked = ("Who?", "who", "WHO", "whom")
+    samples = [TrainingSample(text, (), (pool[n],)) for n, text in enumerate(asked)]
+    searcher = Given("bm25", {one: [5.0, 4.0, 3.0, 2.0, 1.0] for one in asked})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mining, "AT_ONCE", 1)
+        counts, settings = MiningCounts(), MiningSettings(near=0)
+        found = list(mined(iter(samples), pool, [searcher], settings, counts=counts))
+        assert list(mined(samples, pool, [searcher], settings, first=2)) == found[2:]
+    rows = [[one.row for one in made.found] for made in found]
+    assert rows == [[3, 4], [3, 4], [3, 4], [0, 1, 2, 4]]
+    assert counts.of("bm25")["elsewhere"] == 6
+
+
+def test_questions_whose_answers_cannot_be_looked_for_are_counted() -> None:
+    samples, pool, searchers = world(2)
+    told = (), (".",), ("a",)
+    samples = [replace(one, answers=own) for one, own in zip(samples, told, strict=False)]
+    for keep, expected in ((False, 2), (True, 0)):
+        counts = MiningCounts()
+        list(mine(samples, pool, searchers, MiningSettings(keep_answers=keep), counts=counts))
+        assert counts.without_answers == expected
 
 
 def test_a_teacher_scores_positives_and_what_is_trained_on() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dpr.corpus.duplicates import TextSimilarity
@@ -10,6 +12,7 @@ from dpr.samples.files import Context, TrainingSample
 from dpr.samples.negatives import (
     FILTERS,
     Filters,
+    Golds,
     MiningCounts,
     MiningSettings,
     Pool,
@@ -28,10 +31,12 @@ def fault(
     best: float = 10.0,
     taken: tuple[Context, ...] = (),
     sample: TrainingSample = SAMPLE,
+    others: tuple[TrainingSample, ...] = (),
     **options: object,
 ) -> str:
     pool = Pool([context, *taken])
-    filters = Filters(sample, pool, MiningSettings(**options), TextSimilarity())  # type: ignore[arg-type]
+    settings = MiningSettings(**options)  # type: ignore[arg-type]
+    filters = Filters(sample, pool, settings, TextSimilarity(), Golds([*others, sample]))
     ranked = [Ranked(pool.rows[one.key], 1.0, 1, "x") for one in taken]
     return filters.fault(Ranked(pool.rows[context.key], score, 1, "x"), best, ranked)
 
@@ -39,6 +44,18 @@ def fault(
 def test_golds_are_left_out_whatever_is_said_of_them() -> None:
     assert fault(Context(GOLD.text, GOLD.title, "other id")) == "gold"
     assert fault(Context(GOLD.text, GOLD.title), keep_answers=True, near=0) == "gold"
+
+
+def test_golds_of_the_same_question_in_other_samples() -> None:
+    """As the doctor compares them: questions by their words, passages by their text."""
+    other = Context("He lives in his\u00a0tower.", "Tower")
+    again = TrainingSample("where does the KING live", (), (other,))
+    for text in (other.text, "he lives in his  tower."):
+        assert fault(Context(text, "another title"), others=(again,)) == "elsewhere"
+        assert fault(Context(text), others=(replace(again, question="Where is he?"),)) == ""
+        assert fault(Context(text), others=(again,), keep_answers=True, near=0) == "elsewhere"
+    assert fault(GOLD, others=(replace(again, positives=(GOLD,)),)) == "gold"
+    assert fault(Context("A whale."), others=(again,)) == ""
 
 
 def test_what_the_other_list_gave_already() -> None:
@@ -62,13 +79,15 @@ def test_answers_by_the_rule_of_answer_matching(text: str, found: str) -> None:
     assert fault(Context("Nothing.", "Bonn")) == ""  # a title is not looked at
 
 
-def test_answers_without_a_token_hold_nothing_up() -> None:
+def test_answers_without_a_letter_digit_or_sign_hold_nothing_up() -> None:
     assert answer_matcher(()) is None
-    assert answer_matcher(("", " ")) is None
-    matcher = answer_matcher(("", "Bonn"))
-    assert matcher is not None
-    assert matcher.matches("in Bonn")
-    assert not matcher.matches("in Rome")
+    assert answer_matcher(("", " ", ".", "'", "…")) is None
+    for blank in ("", ".", " - "):
+        matcher = answer_matcher((blank, "Bonn", "$"))
+        assert matcher is not None
+        assert matcher.matches("in Bonn.")
+        assert matcher.matches("in $.")
+        assert not matcher.matches("It is - in Rome.")
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,16 @@ def test_a_positive_is_no_negative(model: DPRReader, tokenizer: DPRReaderTokeniz
     task = ReaderTask(model, tokenizer, [sample], [], ReaderSettings(passages=3), seed=0)
     ((row,),) = task.batches(0)
     assert row.negatives == (other,)
+    # Nor is what answers the same question in another sample, whatever its case and title.
+    shouted = Context("A DOG", "animals")
+    again = TrainingSample("Where?", ("dog",), (other,), (), (Context(TEXT), shouted))
+    task = ReaderTask(model, tokenizer, [sample, again], [], ReaderSettings(passages=3), seed=0)
+    assert task.negatives == [(), ()]
+    # A question that is said to have no answer is left out where nothing else is left of it.
+    unanswered = TrainingSample("where", (), (), (), (shouted,))
+    settings = ReaderSettings(null=True)
+    task = ReaderTask(model, tokenizer, [unanswered, again], [], settings, seed=0)
+    assert (task.without_span, task.train) == (1, [again])
 
 
 def test_questions_without_an_answer(model: DPRReader, tokenizer: DPRReaderTokenizer) -> None:

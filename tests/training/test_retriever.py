@@ -18,6 +18,7 @@ from dpr.models import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
 from dpr.samples.files import Context, TrainingSample
 from dpr.tokens import DPRQuestionEncoderTokenizer
+from dpr.training.losses import hash_softly, hashing_loss, likelihood_loss
 from dpr.training.retriever import RetrieverSettings, RetrieverTask, tie
 from dpr.training.task import Step
 
@@ -264,12 +265,26 @@ def test_a_question_that_stands_twice_has_the_golds_of_both(
     task = make_task(models, tiny_model, settings, samples)
     (batch,) = task.batches(0)
     assert task._excluded(batch, batch.samples).all()
+    # Written otherwise: the question, and the passage.
+    other = TrainingSample("Who ?", (), (Context("THE  first", "another"),))
+    more = replace(settings, batch_size=3)
+    task = make_task(models, tiny_model, more, [samples[1], other, samples[0]])
+    (batch,) = task.batches(0)
+    assert len(batch.passages) == 3 and task._excluded(batch, batch.samples).all()
 
 
-def test_an_empty_answer_masks_nothing(
-    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+@pytest.mark.parametrize("blank", ["", "."])
+def test_a_blank_answer_masks_nothing(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder], blank: str
 ) -> None:
-    samples = [replace(one, answers=("", "castle")) for one in make_samples(6)]
+    samples = [
+        replace(
+            one,
+            answers=(blank, "castle"),
+            hard_negatives=tuple(replace(c, text=f"{c.text}.") for c in one.hard_negatives),
+        )
+        for one in make_samples(6)
+    ]
     settings = RetrieverSettings(batch_size=6, mask_answers=True)
     task = make_task(models, tiny_model, settings, samples)
     (batch,) = task.batches(0)
@@ -319,6 +334,46 @@ def test_hashing_measures_and_keeps_signs(
     np.testing.assert_allclose(question.encode([s.question for s in task.train]), asked, atol=1e-5)
     with pytest.raises(SettingsError, match="signs"):
         export_sentence_transformers(question, kept, tmp_path / "exported")
+
+
+def test_a_start_teaches_by_its_vectors_and_not_by_their_signs(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
+) -> None:
+    plain = RetrieverSettings(batch_size=6, distillation=0.5, teachers="start=1")
+    scores = []
+    for settings in (plain, replace(plain, hashing=True)):
+        task = make_task(models, tiny_model, settings)
+        batch = task.batches(0)[0]
+        scores.append(task._teacher(batch, batch.samples))
+    assert torch.equal(*scores)
+
+
+def test_questions_learn_to_find_the_signs_of_a_context_encoder_that_stays(
+    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder], tmp_path: Path
+) -> None:
+    settings = RetrieverSettings(batch_size=6, hashing=True, question_tower_only=True)
+    for model in models:
+        model.eval()
+    task = make_task(models, tiny_model, settings)
+    task.save(tmp_path)
+    start = ContextEncoder.from_pretrained(tmp_path / "ctx_encoder")
+    batch = task.batches(0)[0]
+    codes = torch.stack([task._fixed[key] for key in batch.passages])
+    assert codes.equal(
+        torch.from_numpy(start.encode([Passage("", t, h) for h, t in batch.passages]))
+    )
+    # So small a model gives all passages the same signs.
+    codes = torch.randn(codes.shape, generator=torch.Generator().manual_seed(0)).sign()
+    task._fixed |= zip(batch.passages, codes, strict=True)
+    asked = QuestionEncoder(models[0], task.tokenizer)
+    questions = torch.from_numpy(asked.encode([task.train[n].question for n in batch.samples]))
+    golds, soft = torch.tensor(batch.positives), hash_softly(questions, 7)
+    expected = likelihood_loss(questions @ codes.T, golds) + hashing_loss(soft @ codes.T, golds)
+    loss = float(task.step(batch, Step(number=7))["loss"])
+    assert loss == pytest.approx(float(expected) / len(batch.samples), rel=1e-4)
+    task.save(tmp_path)
+    again = ContextEncoder.from_pretrained(tmp_path / "ctx_encoder")
+    assert again.fingerprint == start.fingerprint
 
 
 def test_a_pool_makes_the_search_harder(

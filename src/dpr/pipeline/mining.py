@@ -39,7 +39,7 @@ from dpr.shipped import DEFAULT
 
 BY = ("bm25", "dense", "both")
 SHARD = 1024  # passages that are encoded again after a kill, at most
-FORMAT = 1
+FORMAT = 2  # of the lines: other filters make others
 Tell = Callable[[str], None]
 
 
@@ -110,7 +110,7 @@ def mine_file(
     with growing(path, made_from, overwrite=overwrite) as file:
         resumed, counts = file.done, MiningCounts(**file.state.get("counts", {}))
         found = mined(
-            samples[resumed:],
+            samples,
             sources.pool,
             _searchers(by, models, sources, file.folder, tell),
             settings,

@@ -27,7 +27,7 @@ from dpr.errors import DPRError, InputError
 from dpr.pipeline.growing import record_of
 from dpr.pipeline.mining import mine_file
 from dpr.samples.files import TrainingSample, read_samples, sample_to_json
-from dpr.samples.negatives import MiningSettings
+from dpr.samples.negatives import MiningCounts, MiningSettings
 from dpr.training.checkpointing import replace_folder
 from dpr.training.processes import Processes
 from dpr.training.settings import RefreshSettings
@@ -46,7 +46,8 @@ class MinedNegatives:
         folder: kept for as long as the run may be gone on with: a file of samples for each time.
         epochs: of the run; after the last that has a use for it, nothing is looked for.
         checkpoint: the run's; files that no epoch from it on can use are deleted. None: all stay.
-        tell: told when mining begins and when training waits for it.
+        tell: told when mining begins, when training waits for it, and of what was found what was
+            left out and why.
     """
 
     def __init__(
@@ -158,6 +159,11 @@ class MinedNegatives:
                     f"looking for negatives with {model} failed; what went wrong is said above"
                 )
         shutil.rmtree(model, ignore_errors=True)
+        record = record_of(self._mined(epoch))
+        if record.exists():  # not told yet, by a run that was killed neither
+            counts = MiningCounts(**json.loads(record.read_text(encoding="utf-8"))["counts"])
+            self._tell(f"negatives with the model of epoch {epoch + 1}: {counts.summary()}")
+            record.unlink()
 
     def _tidy(self, epoch: int) -> None:
         """Deletes what no epoch can use that the run may yet go through. Where a checkpoint was
@@ -221,8 +227,7 @@ def _mine(given: Path, mined: Path, to: Path, model: Path, settings: MiningSetti
     )
     with mined.open(encoding="utf-8") as lines:
         _write_lines(to, map(_as_trained_on, map(json.loads, lines)))
-    for path in (mined, record_of(mined)):
-        path.unlink(missing_ok=True)
+    mined.unlink()  # the record stays, for who trains to tell of
 
 
 def _as_trained_on(record: dict[str, Any]) -> dict[str, Any]:

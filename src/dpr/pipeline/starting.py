@@ -85,8 +85,7 @@ def check_encoding(names: ModelNames, settings: RetrieverSettings) -> None:
         SettingsError: says how.
     """
     for place in (names.question, names.context):
-        path = Path(place) / SETTINGS_NAME
-        kept = load_settings(EncodingSettings, path)
+        kept = _kept(place)
         if kept is None:
             continue
         if kept.pooling != "cls" or kept.normalize or kept.prompt:
@@ -94,7 +93,7 @@ def check_encoding(names: ModelNames, settings: RetrieverSettings) -> None:
                 f"{place} encodes with pooling={kept.pooling!r}, normalize={kept.normalize}, "
                 f"prompt={kept.prompt!r}; training reads [CLS] as it is, without a prompt: start "
                 f"from a model that does, such as dpr-mini or a BERT, or from a copy of this one "
-                f"without {path.name}, whose [CLS] then has it all to learn"
+                f"without {SETTINGS_NAME}, whose [CLS] then has it all to learn"
             )
         other = kept.max_length != settings.passage_length
         if settings.question_tower_only and place == names.context and other:
@@ -103,12 +102,31 @@ def check_encoding(names: ModelNames, settings: RetrieverSettings) -> None:
                 f"{kept.max_length} tokens, and is to stay as it is: give --passage-length "
                 f"{kept.max_length}"
             )
+    if settings.question_tower_only:
+        context = _kept(names.context)
+        signs = context is not None and context.signs
+        if settings.hashing and not signs:
+            raise SettingsError(
+                f"hashing with question_tower_only; the context encoder {names.context} gives its "
+                "vectors and not their signs, and is to stay as it is: leave out --hashing or "
+                "--question-tower-only, or start from a model trained with --hashing"
+            )
+        if signs and not settings.hashing:
+            raise SettingsError(
+                f"question_tower_only without hashing; the context encoder {names.context} gives "
+                "the signs of its vectors, and is to stay as it is: give --hashing as well"
+            )
 
 
 def length_of(place: str) -> int | None:
     """How many tokens an encoder reads by the settings kept with it; None where there are none."""
-    kept = load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
+    kept = _kept(place)
     return None if kept is None else kept.max_length
+
+
+def _kept(place: str) -> EncodingSettings | None:
+    """The settings kept with an encoder."""
+    return load_settings(EncodingSettings, Path(place) / SETTINGS_NAME)
 
 
 def check_length(name: str, length: int, positions: int) -> None:

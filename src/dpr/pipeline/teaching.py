@@ -16,7 +16,6 @@ from pathlib import Path
 
 from dpr.errors import InputError
 from dpr.evaluation.levels import document_of
-from dpr.evaluation.matching import Matcher
 from dpr.indexes.bm25 import BM25Index
 from dpr.pipeline.models import Model, model_names
 from dpr.pipeline.starting import load_towers
@@ -112,9 +111,9 @@ def by_answers(questions: QuestionSet, shelf: Shelf) -> QuestionSet:
     judgements = {}
     found = index.search([question.text for question in questions.questions], LOOKED_AT)
     for question, hits in zip(questions.questions, found, strict=True):
-        matcher = Matcher(question.answers)
-        holding = (row for _, row in hits if matcher.matches(passages[row].text))
-        if question.answers and (row := next(holding, None)) is not None:
+        matcher = answer_matcher(question.answers)
+        holding = (row for _, row in hits if matcher and matcher.matches(passages[row].text))
+        if (row := next(holding, None)) is not None:
             judgements[question.id] = {passages[row].id: 1}
     kept = tuple(question for question in questions.questions if question.id in judgements)
     return QuestionSet(questions.name, kept, judgements)

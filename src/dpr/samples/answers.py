@@ -10,7 +10,7 @@ import heapq
 import math
 from collections.abc import Iterable
 
-from dpr.samples.likeness import FUNCTION_WORDS, answer_form, digest, form, plain
+from dpr.samples.likeness import FUNCTION_WORDS, answer_form, form, text_key
 
 BACKGROUND = 5000
 """Distinct positive passages that tell how common an answer is."""
@@ -52,7 +52,7 @@ class Background:
     def add(self, texts: Iterable[str]) -> None:
         """Take in passages."""
         for text in texts:
-            key = -int.from_bytes(digest(plain(text)))
+            key = -int.from_bytes(text_key(text))
             if key in self._digests or (len(self._heap) == self._most and key <= self._heap[0][0]):
                 continue
             self._digests.add(key)

@@ -232,12 +232,15 @@ def _check_negatives(
 
 
 def _check_repeated(sample: TrainingSample, least: float) -> Iterator[Hit]:
-    """Negatives that equal or nearly equal one before them: they teach nothing more."""
-    met: list[tuple[str, frozenset[str], str]] = []
+    """Positives that equal or nearly equal a positive before them, and negatives a negative: they
+    teach nothing more."""
+    met_of: dict[str, list[tuple[str, frozenset[str], str]]] = {}
     for key, at, context in contexts(sample):
         text = plain(context.text)
-        if key == POSITIVES or not text:
+        if not text:
             continue
+        kind = "repeated-positive" if key == POSITIVES else "repeated-negative"
+        met = met_of.setdefault(kind, [])
         own = frozenset(text.split())
         for earlier, theirs, place in met:
             if 4 * len(own & theirs) < max(len(own), len(theirs)):
@@ -245,7 +248,7 @@ def _check_repeated(sample: TrainingSample, least: float) -> Iterator[Hit]:
             likeness = 1.0 if text == earlier else jaccard(sequences(text), sequences(earlier))
             if likeness >= least:
                 how = "equals" if likeness == 1 else f"shares {likeness:.0%} of its sequences with"
-                yield Hit("repeated-negative", f"{how} {place}", (excerpt(context.text),), key, at)
+                yield Hit(kind, f"{how} {place}", (excerpt(context.text),), key, at)
                 break
         else:
             met.append((text, own, f"{key}[{at}]"))

@@ -102,6 +102,12 @@ KINDS: dict[str, Kind] = {
             "A negative equals, or nearly equals, an earlier negative of its question.",
         ),
         Kind(
+            "repeated-positive",
+            False,
+            "positive",
+            "A positive equals, or nearly equals, an earlier positive of its question.",
+        ),
+        Kind(
             "question-in-test",
             False,
             "sample",

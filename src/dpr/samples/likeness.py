@@ -70,6 +70,11 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+def text_key(text: str) -> bytes:
+    """What stands for a passage's text; equal texts share it."""
+    return digest(plain(text))
+
+
 def sequences(text: str) -> frozenset[int]:
     """All sequences of five words of a plain text, as hashes of this process; fewer words are one
     sequence."""

@@ -18,7 +18,7 @@ from typing import Protocol
 from dpr.corpus.duplicates import TextSimilarity
 from dpr.errors import InputError, SettingsError
 from dpr.samples.files import TrainingSample
-from dpr.samples.negatives import Filters, MiningCounts, MiningSettings, Pool, Ranked
+from dpr.samples.negatives import Filters, Golds, MiningCounts, MiningSettings, Pool, Ranked
 
 AT_ONCE = 256  # questions ranked and scored together
 
@@ -68,9 +68,11 @@ def mine(
     counts: MiningCounts | None = None,
 ) -> Iterator[TrainingSample]:
     """The samples, in order, with the hard negatives that the pool has for them in place of those
-    that they had. A sample without positives, whose question has no answer, stays as it is. A
-    negative's ``score`` is that of the list it was found in; a positive's is that of the one
-    searcher, and None where there are two, whose scores cannot be compared.
+    that they had. All are read before the first is given, since a passage that answers a question
+    in one of them is no negative of it in another. A sample without positives, whose question has
+    no answer, stays as it is. A negative's ``score`` is that of the list it was found in; a
+    positive's is that of the one searcher, and None where there are two, whose scores cannot be
+    compared.
 
     Args:
         pool: holds at least all positives, for their scores are needed; see ``Pool.of``.
@@ -100,8 +102,8 @@ def mined(
     """``mine``, with where each negative was found.
 
     Args:
-        first: how many samples came before these, as multiples of ``AT_ONCE``: to go on gives the
-            same as not to have stopped.
+        first: how many samples are passed over, a multiple of ``AT_ONCE``: to go on gives the same
+            as not to have stopped.
     """
     settings = settings or MiningSettings()
     counts = counts if counts is not None else MiningCounts()
@@ -110,8 +112,9 @@ def mined(
         raise SettingsError(f"searchers are {names}; give one or more, of different names")
     for name in names:
         counts.of(name)
-    finding = _Finding(pool, searchers, settings, TextSimilarity(), counts)
-    waiting = iter(samples)
+    samples = list(samples)
+    finding = _Finding(pool, searchers, settings, TextSimilarity(), Golds(samples), counts)
+    waiting = islice(samples, first, None)
     while block := list(islice(waiting, AT_ONCE)):
         found = finding.of({n: one for n, one in enumerate(block, first) if one.positives})
         counts.unanswerable += len(block) - len(found)
@@ -128,6 +131,7 @@ class _Finding:
     searchers: Sequence[Searcher]
     settings: MiningSettings
     similarity: TextSimilarity
+    golds: Golds
     counts: MiningCounts
 
     def of(self, samples: Mapping[int, TrainingSample]) -> dict[int, Mined]:
@@ -144,12 +148,12 @@ class _Finding:
         done = {}
         for place, (number, sample) in enumerate(samples.items()):
             positives = {name: own[place] for name, own in scores.items()}
-            filters = Filters(sample, self.pool, self.settings, self.similarity)
+            filters = Filters(sample, self.pool, self.settings, self.similarity, self.golds)
             ranked = {
                 name: _order(own[place], name, self.settings, number) for name, own in lists.items()
             }
             found = _taken(ranked, positives, filters, self.settings, self.counts)
-            _count(self.counts, sample, len(found), self.settings)
+            _count(self.counts, filters, len(found), self.settings)
             done[number] = _with_negatives(sample, self.pool, found, positives)
         return done
 
@@ -225,13 +229,11 @@ def _taken(
     return taken
 
 
-def _count(
-    counts: MiningCounts, sample: TrainingSample, found: int, settings: MiningSettings
-) -> None:
+def _count(counts: MiningCounts, filters: Filters, found: int, settings: MiningSettings) -> None:
     counts.questions += 1
     counts.none += not found
     counts.fewer += 0 < found < settings.negatives
-    counts.without_answers += not sample.answers and not settings.keep_answers
+    counts.without_answers += filters.matcher is None and not settings.keep_answers
 
 
 def _with_negatives(

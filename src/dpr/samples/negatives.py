@@ -7,7 +7,9 @@ of how passages are ranked, or of files.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +17,7 @@ from dpr.errors import SettingsError
 from dpr.evaluation.levels import document_of
 from dpr.evaluation.matching import Matcher
 from dpr.samples.files import Context, TrainingSample
+from dpr.samples.likeness import form, text_key
 
 if TYPE_CHECKING:
     from dpr.corpus.duplicates import TextSimilarity
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 CHOICES = ("top", "random")
 FILTERS = {
     "gold": "answers the question (a positive)",
+    "elsewhere": "answers the question in another sample",
     "twice": "taken from the other list already",
     "answer": "holds an accepted answer",
     "margin": "scores too near the positive (margin)",
@@ -32,6 +36,7 @@ FILTERS = {
 }
 """Why a passage is left out, in the order in which that is asked; it counts for the first that
 holds."""
+_COUNTED = ("looked_at", *FILTERS, "kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +111,20 @@ class MiningCounts:
     unanswerable: int = 0
     lists: dict[str, dict[str, int]] = field(default_factory=dict)
 
+    def summary(self) -> str:
+        """All lists together on one line: what was looked at, kept, and left out for which reason;
+        and the questions that have less than was asked for."""
+        sums = {key: sum(one[key] for one in self.lists.values()) for key in _COUNTED}
+        left_out = [f"{text} {sums[key]:,}" for key, text in FILTERS.items() if sums[key]]
+        why = f"; left out: {', '.join(left_out)}" if left_out else ""
+        return (
+            f"{sums['looked_at']:,} passages looked at, {sums['kept']:,} kept{why}; "
+            f"{self.fewer:,} questions have fewer than asked for, {self.none:,} none"
+        )
+
     def of(self, name: str) -> dict[str, int]:
         """The counts of a searcher's lists."""
-        return self.lists.setdefault(name, dict.fromkeys(("looked_at", *FILTERS, "kept"), 0))
+        return self.lists.setdefault(name, dict.fromkeys(_COUNTED, 0))
 
 
 class Pool:
@@ -154,6 +170,20 @@ class Pool:
         return iter(self._contexts)
 
 
+class Golds:
+    """The positives of each question, of all samples that ask it: by the forms in which the doctor
+    compares questions and passages, so that no sample teaches against what another says."""
+
+    def __init__(self, samples: Iterable[TrainingSample]) -> None:
+        self._keys: defaultdict[str, set[bytes]] = defaultdict(set)
+        for sample in samples:
+            self._keys[form(sample.question)].update(text_key(one.text) for one in sample.positives)
+
+    def of(self, question: str) -> AbstractSet[bytes]:
+        """The keys of their texts (``likeness.text_key``)."""
+        return self._keys.get(form(question), frozenset())
+
+
 class Ranked(NamedTuple):
     """A passage in a searcher's list: its row in the pool, score, rank from 1, and the list."""
 
@@ -164,7 +194,11 @@ class Ranked(NamedTuple):
 
 
 class Filters:
-    """What keeps passages from being negatives of one question."""
+    """What keeps passages from being negatives of one question.
+
+    Attributes:
+        matcher: of its accepted answers, where these are looked for and there are any.
+    """
 
     def __init__(
         self,
@@ -172,11 +206,14 @@ class Filters:
         pool: Pool,
         settings: MiningSettings,
         similarity: TextSimilarity,
+        golds: Golds,
     ) -> None:
         self._pool, self._settings, self._similarity = pool, settings, similarity
         self._positives = sample.positives
         self._golds = {one.key for one in sample.positives}
-        self._matcher = None if settings.keep_answers else answer_matcher(sample.answers)
+        own = {text_key(one.text) for one in sample.positives}
+        self._elsewhere = golds.of(sample.question) - own
+        self.matcher = None if settings.keep_answers else answer_matcher(sample.answers)
         self._documents = set().union(*map(_documents, sample.positives))
 
     def fault(self, one: Ranked, best: float, taken: Sequence[Ranked]) -> str:
@@ -189,9 +226,11 @@ class Filters:
         context, settings = self._pool[one.row], self._settings
         if context.key in self._golds:
             return "gold"
+        if self._elsewhere and text_key(context.text) in self._elsewhere:
+            return "elsewhere"
         if any(one.row == other.row for other in taken):
             return "twice"
-        if self._matcher is not None and self._matcher.matches(context.text):
+        if self.matcher is not None and self.matcher.matches(context.text):
             return "answer"
         if settings.margin is not None and one.score > best - settings.margin:
             return "margin"
@@ -212,13 +251,10 @@ class Filters:
 
 
 def answer_matcher(answers: Sequence[str]) -> Matcher | None:
-    """Looks for accepted answers; None where there are none. Answers without a letter, digit or
-    sign stand in every text, and are not looked for."""
-    matcher = Matcher(answers)
-    if matcher.matches(""):
-        answers = [one for one in answers if not Matcher([one]).matches("")]
-        matcher = Matcher(answers)
-    return matcher if answers else None
+    """Looks for accepted answers; None where there are none. Those without a letter, digit or sign,
+    such as a full stop, stand in nearly every text, and are not looked for."""
+    answers = [one for one in answers if form(one)]
+    return Matcher(answers) if answers else None
 
 
 def _documents(context: Context) -> set[tuple[str, str]]:

@@ -25,6 +25,8 @@ from dpr.evaluation.answers import exact_match, f1
 from dpr.models.dpr import DPRReader, pack
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
 from dpr.samples.files import Context, TrainingSample
+from dpr.samples.likeness import text_key
+from dpr.samples.negatives import Golds
 from dpr.settings import save_settings
 from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
 from dpr.tokens.batching import token_batches
@@ -125,17 +127,17 @@ class ReaderTask:
         self.modules: dict[str, nn.Module] = {"reader": model.span_predictor}
         self.settings, self.seed = settings, seed
         self.dev = dev
-        positives = self._positives(train)
+        positives, golds = self._positives(train), Golds(train)
+        negatives = [_negatives(sample, golds) for sample in train]
         usable = [
             number
             for number, found in enumerate(positives)
-            if found
-            or (settings.null and not train[number].positives and train[number].best_negatives)
+            if found or (settings.null and not train[number].positives and negatives[number])
         ]
         self.without_span = len(train) - len(usable)
         self.train = [train[number] for number in usable]
         self.positives = [positives[number] for number in usable]
-        self.negatives = [_negatives(sample) for sample in self.train]
+        self.negatives = [negatives[number] for number in usable]
 
     def _positives(self, samples: Sequence[TrainingSample]) -> list[list[Positive]]:
         """The windows of each sample's positive passages that hold an answer."""
@@ -286,10 +288,10 @@ class ReaderTask:
         return ReadingSettings(max_length=self.settings.max_length, stride=self.settings.stride)
 
 
-def _negatives(sample: TrainingSample) -> tuple[Context, ...]:
-    """A sample's negatives but for those that are its positives as well."""
-    golds = {context.key for context in sample.positives}
-    return tuple(one for one in sample.best_negatives if one.key not in golds)
+def _negatives(sample: TrainingSample, golds: Golds) -> tuple[Context, ...]:
+    """A sample's negatives but for those that are positives of its question, in it or another."""
+    own = golds.of(sample.question)
+    return tuple(one for one in sample.best_negatives if text_key(one.text) not in own)
 
 
 def read_gold(

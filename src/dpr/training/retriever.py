@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +30,8 @@ from dpr.evaluation.measures import gold_ranks, summary
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
 from dpr.samples.files import TrainingSample
-from dpr.samples.negatives import answer_matcher
+from dpr.samples.likeness import text_key
+from dpr.samples.negatives import Golds, answer_matcher
 from dpr.settings import save_settings
 from dpr.tokens import DPRTokenizer, passage_ids, question_ids
 from dpr.training.losses import (
@@ -103,12 +104,11 @@ class RetrieverTask:
         self.question_ids, self.questions_cut = self._ids_of_questions()
         self.passage_ids: dict[Key, Sequence[int]] = {}
         self.passages_cut = 0
+        self._text_keys: dict[Key, bytes] = {}
         self._fixed: dict[Key, Tensor] = {}
         self._take_passages(train)
-        by_question: dict[str, set[Key]] = defaultdict(set)  # which may stand in several samples
-        for sample in train:
-            by_question[sample.question] |= {context.key for context in sample.positives}
-        self.golds = [by_question[sample.question] for sample in train]
+        golds = Golds(train)
+        self.golds = [golds.of(sample.question) for sample in train]
         self.matchers = [answer_matcher(one.answers) for one in train if settings.mask_answers]
         self._check()
         self._words = self._make_words()
@@ -156,7 +156,8 @@ class RetrieverTask:
         vectors = None
         if "start" in weights:
             asked = QuestionEncoder(self.question_model, self.tokenizer, self._encoding())
-            read = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
+            numbers = replace(self._encoding(), signs=False)  # which are of another scale
+            read = ContextEncoder(self.context_model, self.tokenizer, numbers)
             vectors = (
                 self._shared(self.question_ids, asked.encode_ids),
                 self._shared(list(self.passage_ids.values()), read.encode_ids),
@@ -190,6 +191,7 @@ class RetrieverTask:
             ids, cut = passage_ids(self.tokenizer, titles, texts, self.settings.passage_length)
             self.passages_cut += cut
             self.passage_ids |= {key: array("i", one) for key, one in zip(keys, ids, strict=True)}
+            self._text_keys |= {key: text_key(key[1]) for key in keys}
             if self.settings.question_tower_only:
                 encoder = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
                 vectors = torch.from_numpy(encoder.encode_ids(ids))
@@ -258,7 +260,9 @@ class RetrieverTask:
     ) -> tuple[Tensor, Figures]:
         """This process's part of the loss, and of the figures for the log."""
         settings, total = self.settings, len(batch.samples)
-        codes = hash_softly(passages, step.number) if settings.hashing else passages
+        # A context encoder that is left as it is gives signs already.
+        soft = settings.hashing and not settings.question_tower_only
+        codes = hash_softly(passages, step.number) if soft else passages
         raw = similarity(questions, codes)
         excluded = self._excluded(batch, numbers).to(raw.device)
         if settings.mask_margin is not None:
@@ -287,10 +291,12 @@ class RetrieverTask:
     def _excluded(self, batch: RetrieverBatch, numbers: Sequence[int]) -> Tensor:
         """(own questions, passages) True where a passage is gold to a question, or holds one of
         its answers where that is asked for."""
-        rows = {key: row for row, key in enumerate(batch.passages)}
-        excluded = torch.zeros(len(numbers), len(rows), dtype=torch.bool)
+        rows: dict[bytes, list[int]] = defaultdict(list)  # the same text may have several titles
+        for row, key in enumerate(batch.passages):
+            rows[self._text_keys[key]].append(row)
+        excluded = torch.zeros(len(numbers), len(batch.passages), dtype=torch.bool)
         for place, number in enumerate(numbers):
-            excluded[place, [rows[key] for key in self.golds[number] if key in rows]] = True
+            excluded[place, [row for one in self.golds[number] for row in rows.get(one, ())]] = True
             matcher = self.matchers[number] if self.settings.mask_answers else None
             if matcher is not None:
                 holding = [matcher.matches(text) for _, text in batch.passages]

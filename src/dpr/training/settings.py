@@ -113,7 +113,8 @@ class RetrieverSettings:
             2021, CLEAR).
         hybrid_weight: what BM25's scores are multiplied by in it.
         hashing: train vectors whose signs are searched (BPR): the loss is that of soft codes, and
-            the model that is saved gives passages' signs.
+            the model that is saved gives passages' signs. With ``question_tower_only`` the context
+            encoder gives signs already, and questions learn to find these.
     """
 
     batch_size: int = 128
