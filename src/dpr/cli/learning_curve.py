@@ -87,16 +87,14 @@ def learning_curve(
 
     check_folder(to)
     samples = read_all(train, on_error.value)
-    named = {
-        name: read_all([file], on_error.value, split="test") for name, file in _named(test).items()
-    }
+    asked = _named(test).items()
+    named = {name: read_all([file], on_error.value, split="test") for name, file in asked}
     tests = make_tests(named, samples, read_pool(pool or [], 0, loop.seed, on_error.value))
     runs = plan(samples, loop, retriever, settings)
     speaks = Engine(loop.precision).is_main  # of several processes one
-    if speaks:
-        notes = _notes(start, tests, loop, retriever, settings.k)
-        for text in (*notes, *advice.in_curve(runs, loop, retriever, settings)):
-            terminal.note(text)
+    notes = _notes(start, tests, loop, retriever, settings.k)
+    for text in (*notes, *advice.in_curve(runs, loop, retriever, settings)) if speaks else ():
+        terminal.note(text)
     try:
         with telling() as tell:
             curve = make(

@@ -73,11 +73,11 @@ def tune(
 
     Args:
         targets: what is wanted; None: what was wanted last, else a recall of 0.95.
+        questions: a set, or a file or folder of one (see ``dpr.questions``); None: questions made
+            from the passages, which tell about an index, and nothing about weights.
         model: in place of the one that the collection was made with. A question encoder that was
             trained beside the same context encoder (``question_tower_only``) becomes the
             collection's own, as weights and index are chosen for it.
-        questions: a set, or a file or folder of one (see ``dpr.questions``); None: questions made
-            from the passages, which tell about an index, and nothing about weights.
         weights: also choose how dense search and BM25 are weighed, where the set says which
             passages answer; "even": counting the questions that either answers better the same,
             for those made up while reading (see ``dpr.fusion.tuning``).
@@ -96,10 +96,9 @@ def tune(
         wanted = targets or _kept_targets(collection)
         asked, said, notes = trial_questions(collection, questions)
         test = TrialQuestions.of(collection, encoder, asked, wanted, tell)
-        # Questions made from passages repeat their words, and would weigh words too much.
-        real = questions is not None
         fusion = None
-        if weights and real:
+        # Questions made from passages repeat their words, and would weigh words too much.
+        if weights and questions is not None:
             tell("weighing dense search and BM25")
             texts = [question.text for question in test.questions]
             fusion = weigh(collection, texts, test.queries, test.judged, weights == "even")
@@ -111,10 +110,9 @@ def tune(
             search = _kept(manifest.search, trying, fusion, said, len(test))
             return _searched_with(replace(manifest, search=search), names, encoder.fingerprint)
 
-        # What the questions' answers are looked for in stays open until all is measured.
-        manifest = write_parts(
-            folder, trying.makers, drop=[INDEX], change=changed, version=collection.version
-        )
+        # Where answers are looked for stays open until all is measured.
+        version = collection.version
+        manifest = write_parts(folder, trying.makers, drop=[INDEX], change=changed, version=version)
         if manifest.question_fingerprint != collection.manifest.question_fingerprint:
             notes.append(f"questions are encoded by {shown_name(names)} from now on")
     if trying.missing:
