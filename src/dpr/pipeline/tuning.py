@@ -23,7 +23,7 @@ from dpr.indexes.index import Index
 from dpr.indexes.kinds import FlatSettings
 from dpr.pipeline.asking import fitting_encoder
 from dpr.pipeline.compacting import Tell, compact, index_maker
-from dpr.pipeline.models import Model, kept_reader, lasting, made_with, model_names, shown_name
+from dpr.pipeline.models import Model, kept_reader, lasting, made_with, model_names
 from dpr.pipeline.trial_questions import TrialQuestions, trial_questions
 from dpr.pipeline.weighing import NOT_WEIGHED, mode_of, weigh
 from dpr.records import QuestionSet
@@ -114,7 +114,7 @@ def tune(
         version = collection.version
         manifest = write_parts(folder, trying.makers, drop=[INDEX], change=changed, version=version)
         if manifest.question_fingerprint != collection.manifest.question_fingerprint:
-            notes.append(f"questions are encoded by {shown_name(names)} from now on")
+            notes.append(f"questions are encoded by {names.question} from now on")
     if trying.missing:
         notes.append(f"some indexes were not tried: {trying.missing}")
     return Tuning(trying.choice, tuple(trying.trials), fusion, manifest, tuple(notes))
