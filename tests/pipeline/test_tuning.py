@@ -15,15 +15,18 @@ from dpr.indexes.flat import FlatIndex
 from dpr.indexes.hnsw import HNSWEffort, HNSWSettings
 from dpr.indexes.kinds import Candidate, FlatSettings, NoEffort
 from dpr.pipeline import Pipeline, add, index
-from dpr.pipeline.calibrating import calibrate
+from dpr.pipeline.calibrating import calibrate, keep_in
 from dpr.pipeline.teaching import teach
 from dpr.pipeline.tuning import KEY, recheck, tune
+from dpr.reading import KEY as READING
+from dpr.reading import ReadingSettings
 from dpr.records import Document, Question, QuestionSet
 from dpr.samples.files import Context, TrainingSample
 from dpr.search.choosing import Targets
 from dpr.search.dense import stored_vectors
 from dpr.search.searcher import Searcher
 from dpr.search.settings import SearchSettings
+from dpr.shipped import ModelNames
 from dpr.training.settings import LoopSettings, RetrieverSettings
 
 pytest.importorskip("faiss")
@@ -208,13 +211,20 @@ def test_a_question_encoder_that_was_trained_alone_searches_what_is_there(
     )
     with Pipeline.open(to) as old, Pipeline.open(to, model=alone) as new:
         assert new.encoder.fingerprint != old.encoder.fingerprint == before.question_fingerprint
+        assert old.reader is not None
+        reader_fingerprint = old.reader.fingerprint
         vectors = stored_vectors(new.collection.segments)
         best = FlatIndex(vectors, new.collection.ids).search(new.encoder.encode(["who"]), 5)[1]
         hits = new.search("who", 5, mode="dense")
         assert [hit.passage.id for hit in hits] == new.collection.ids(best[0].tolist())
         with pytest.raises(MismatchError, match="its own question encoder is another"):
             calibrate(to, answered, model=alone, reader=tiny_model)
+        settings = ReadingSettings(no_answer_below=0.5)
+        keep_in(str(to), settings, reader_fingerprint, "q", before.version)
+        assert READING in read_manifest(to).search
         done = tune(to, targets=Targets(0.5, k=10), model=alone, candidates=CANDIDATES[:1])
+        assert READING not in read_manifest(to).search  # was chosen for the encoder before
+        assert any("run `dpr calibrate`" in note for note in done.notes)
         assert any("encoded by" in note and "from now on" in note for note in done.notes)
         assert [hit.passage.id for hit in old.search("who", 60, mode="dense")]  # goes on as it was
     after = read_manifest(to)
@@ -225,6 +235,10 @@ def test_a_question_encoder_that_was_trained_alone_searches_what_is_there(
         assert pipeline.reader is not None
         assert pipeline.search("who", 5, mode="dense") == hits
     assert add(documents(0, 61), to).encoded == 1
+    with Pipeline.open(to, model=tiny_model) as back:  # what made the vectors is never refused
+        assert back.encoder.fingerprint == before.question_fingerprint
+    tune(to, targets=Targets(0.5, k=10), model=tiny_model, candidates=CANDIDATES[:1])
+    assert read_manifest(to).question_fingerprint == before.question_fingerprint
 
 
 def test_another_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
@@ -236,5 +250,6 @@ def test_another_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
         loop=LoopSettings(epochs=1, learning_rate=1e-2, warmup_steps=0),
         settings=RetrieverSettings(4, 0, passage_length=32),
     )  # fmt: skip
-    with pytest.raises(MismatchError, match="Scores between them would mean nothing"):
-        Pipeline.open(to, model=names)
+    for context in (names.context, "", "no/such/folder"):
+        with pytest.raises(MismatchError, match="Scores between them would mean nothing"):
+            Pipeline.open(to, model=ModelNames(names.question, context))

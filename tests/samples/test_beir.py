@@ -87,6 +87,14 @@ def test_what_has_a_doubled_id_is_refused_or_left_out_and_told(tmp_path: Path) -
     ]  # fmt: skip
 
 
+def test_a_file_that_was_appended_to_itself(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", {"train": [("q1", "d0", 1), ("q2", "d1", 1)]})
+    queries = folder / "queries.jsonl"
+    queries.write_bytes(2 * queries.read_bytes())
+    with pytest.raises(InputError, match="all 2 judged questions have ids that come more than"):
+        list(read_beir_samples(folder, on_error="skip"))
+
+
 def test_a_malformed_document_costs_what_it_answers(tmp_path: Path) -> None:
     folder = write(tmp_path / "set", {"train": [("q1", "d0", 1), ("q1", "d9", 1), ("q2", "d9", 1)]})
     with (folder / "corpus.jsonl").open("a", encoding="utf-8") as file:

@@ -56,6 +56,12 @@ def test_golds_of_the_same_question_in_other_samples() -> None:
         assert fault(Context(text), others=(again,), keep_answers=True, near=0) == "elsewhere"
     assert fault(GOLD, others=(replace(again, positives=(GOLD,)),)) == "gold"
     assert fault(Context("A whale."), others=(again,)) == ""
+    titled = replace(again, positives=(Context("", "Tower"),))  # passages of a title alone
+    assert fault(Context("", "Tower"), others=(titled,)) == "elsewhere"
+    assert fault(Context("", "Whale"), others=(titled,)) == ""
+    mark, other_mark = replace(again, question="?"), replace(again, question="!")
+    assert fault(other, sample=replace(SAMPLE, question="?"), others=(mark,)) == "elsewhere"
+    assert fault(other, sample=replace(SAMPLE, question="?"), others=(other_mark,)) == ""
 
 
 def test_what_the_other_list_gave_already() -> None:

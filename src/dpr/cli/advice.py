@@ -204,7 +204,7 @@ def _listed(sizes: Sequence[int]) -> str:
 
 def known(train: Sequence[TrainingSample], dev: Sequence[TrainingSample]) -> Iterator[str]:
     """Dev questions that are training questions too."""
-    trained = {form(one.question) for one in train} if dev else set()
+    trained = {form(one.question) for one in train} - {""} if dev else set()
     same = [one.question for one in dev if form(one.question) in trained]
     if same:
         yield (

@@ -292,9 +292,8 @@ class Collection:
             raise MismatchError(
                 f"{self.path}: was made for the question encoder with fingerprint "
                 f"{expected or '(none recorded)'}, the one given has {question_fingerprint}. "
-                f"Scores between them would mean nothing: use the model that the collection was "
-                f"made with ({self.manifest.encoder_settings}), or build the collection again "
-                f"with this one"
+                "Scores between them would mean nothing: use the collection's own model (leave out "
+                "--model, or model=), or build the collection again with this one"
             )
 
     def _check_open(self) -> None:

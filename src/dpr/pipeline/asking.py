@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from threading import Lock
@@ -15,7 +16,7 @@ from typing import Any, TypedDict, Unpack
 
 from dpr.collection import Collection
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors, question_text
-from dpr.errors import CollectionError, SettingsError
+from dpr.errors import CheckpointError, CollectionError, SettingsError
 from dpr.filters import Filters
 from dpr.pipeline.models import Model, made_with, model_names
 from dpr.reading import Reader, ReadingSettings
@@ -59,8 +60,9 @@ def fitting_encoder(collection: Collection, names: ModelNames) -> tuple[Question
     """
     encoder, context = QuestionEncoder.from_pretrained(names.question), ""
     own = collection.manifest.question_fingerprint
-    if encoder.fingerprint != own and names.context != names.question:
-        context = ContextEncoder.from_pretrained(names.context).fingerprint
+    if encoder.fingerprint != own and names.context:
+        with suppress(CheckpointError):  # then nothing shows that it belongs
+            context = ContextEncoder.from_pretrained(names.context).fingerprint
     collection.check_encoder(encoder.fingerprint, context)
     return encoder, context
 

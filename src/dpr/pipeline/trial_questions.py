@@ -19,13 +19,13 @@ import numpy as np
 from dpr.collection import Collection
 from dpr.encoding import QuestionEncoder, Vectors
 from dpr.errors import InputError
-from dpr.evaluation.matching import Matcher
 from dpr.indexes.flat import FlatIndex
 from dpr.indexes.index import Rows
 from dpr.pipeline.compacting import Tell
 from dpr.questions import read_question_set
 from dpr.questions.pseudo import pseudo_questions
 from dpr.records import Question, QuestionSet
+from dpr.samples.negatives import answer_matcher
 from dpr.search.choosing import Targets
 from dpr.search.dense import stored_vectors
 from dpr.search.trying import Test, latencies
@@ -141,9 +141,9 @@ def _right(
 ) -> Callable[[int], bool] | None:
     if any(grade > 0 for row, grade in judged.items() if row >= 0):
         return lambda row: judged.get(row, 0) > 0
-    if not question.answers:
+    matcher = answer_matcher(question.answers)
+    if matcher is None:
         return None
-    matcher = Matcher(question.answers)
     known: dict[int, bool] = {}
 
     def right(row: int) -> bool:

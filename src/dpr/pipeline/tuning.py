@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -26,6 +26,7 @@ from dpr.pipeline.compacting import Tell, compact, index_maker
 from dpr.pipeline.models import Model, kept_reader, lasting, made_with, model_names
 from dpr.pipeline.trial_questions import TrialQuestions, trial_questions
 from dpr.pipeline.weighing import NOT_WEIGHED, mode_of, weigh
+from dpr.reading import KEY as READING
 from dpr.records import QuestionSet
 from dpr.search.choosing import Choice, Targets, Trial, choose, meets, to_keep
 from dpr.search.dense import stored_vectors
@@ -114,7 +115,7 @@ def tune(
         version = collection.version
         manifest = write_parts(folder, trying.makers, drop=[INDEX], change=changed, version=version)
         if manifest.question_fingerprint != collection.manifest.question_fingerprint:
-            notes.append(f"questions are encoded by {names.question} from now on")
+            notes += _adopted(collection.manifest, names, weighed=fusion is not None)
     if trying.missing:
         notes.append(f"some indexes were not tried: {trying.missing}")
     return Tuning(trying.choice, tuple(trying.trials), fusion, manifest, tuple(notes))
@@ -199,8 +200,25 @@ def _searched_with(manifest: Manifest, names: ModelNames, fingerprint: str) -> M
         return manifest
     if not names.reader:  # none was trained beside it: the one before reads on
         names = replace(names, reader=kept_reader(manifest))
+    # Scores of answers were calibrated on what the encoder before found.
+    search = {key: value for key, value in manifest.search.items() if key != READING}
     made_from = {**manifest.made_from, "model": lasting(names)}
-    return replace(manifest, question_fingerprint=fingerprint, made_from=made_from)
+    return replace(manifest, question_fingerprint=fingerprint, made_from=made_from, search=search)
+
+
+def _adopted(before: Manifest, names: ModelNames, *, weighed: bool) -> Iterator[str]:
+    """What is to be told of another question encoder."""
+    yield f"questions are encoded by {names.question} from now on"
+    if READING in before.search:
+        yield (
+            "scores of answers were calibrated with the question encoder before, and are those of "
+            "the reader again: run `dpr calibrate`"
+        )
+    if not weighed and SearchSettings.kept(before.search).fusion != SearchSettings().fusion:
+        yield (
+            "dense search and BM25 are weighed as was chosen for the question encoder before: give "
+            "questions whose passages are judged (--questions) to weigh them again"
+        )
 
 
 def _kept_targets(collection: Collection) -> Targets:

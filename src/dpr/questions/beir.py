@@ -69,6 +69,12 @@ def read_beir(folder: Path, split: str, problems: Problems | None = None) -> Que
         )
     if problems is not None:
         entries = alone((one for one in entries if one.question.id in judgements), problems)
+        if judgements and not entries:
+            raise InputError(
+                f"all {len(judgements)} judged questions have ids that come more than once, such "
+                f"as {next(iter(judgements))!r}; was the file appended to itself?",
+                source=str(queries),
+            )
     everything = gather(_name(folder.resolve()), entries, str(queries))
     kept = {one.id: one for one in everything.questions if one.id in judgements}
     _LOG.info("%s: %d of %d questions have judgements", judged, len(kept), len(there))

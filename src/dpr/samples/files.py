@@ -16,7 +16,7 @@ from typing import Any
 
 from dpr.corpus import Problems
 from dpr.corpus.lines import LineDecoder, open_bytes
-from dpr.errors import InputError, SettingsError
+from dpr.errors import IdError, InputError, SettingsError
 from dpr.questions.files import read_records
 from dpr.samples.formats import (
     check_file,
@@ -125,6 +125,8 @@ def skippable(error: InputError) -> InputError:
     """The error, with what to do where many are such."""
     told = type(error)(f"{error}. To leave out all that are such: --on-error skip")
     told.source, told.line = error.source, error.line
+    if isinstance(told, IdError) and isinstance(error, IdError):
+        told.ids = error.ids
     return told
 
 

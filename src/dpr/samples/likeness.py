@@ -75,6 +75,11 @@ def text_key(text: str) -> bytes:
     return digest(plain(text))
 
 
+def passage_key(title: str, text: str) -> bytes:
+    """What stands for a passage: its text; titles count only where there is no text."""
+    return text_key(text) if plain(text) else text_key(f"\0{title}")
+
+
 def sequences(text: str) -> frozenset[int]:
     """All sequences of five words of a plain text, as hashes of this process; fewer words are one
     sequence."""

@@ -17,7 +17,7 @@ from dpr.errors import SettingsError
 from dpr.evaluation.levels import document_of
 from dpr.evaluation.matching import Matcher
 from dpr.samples.files import Context, TrainingSample
-from dpr.samples.likeness import form, text_key
+from dpr.samples.likeness import form, passage_key
 
 if TYPE_CHECKING:
     from dpr.corpus.duplicates import TextSimilarity
@@ -177,11 +177,17 @@ class Golds:
     def __init__(self, samples: Iterable[TrainingSample]) -> None:
         self._keys: defaultdict[str, set[bytes]] = defaultdict(set)
         for sample in samples:
-            self._keys[form(sample.question)].update(text_key(one.text) for one in sample.positives)
+            keys = self._keys[_asked(sample.question)]
+            keys.update(passage_key(*one.key) for one in sample.positives)
 
     def of(self, question: str) -> AbstractSet[bytes]:
-        """The keys of their texts (``likeness.text_key``)."""
-        return self._keys.get(form(question), frozenset())
+        """Their keys (``likeness.passage_key``)."""
+        return self._keys.get(_asked(question), frozenset())
+
+
+def _asked(question: str) -> str:
+    """What a question asks; without a word or sign it is like no other."""
+    return form(question) or question
 
 
 class Ranked(NamedTuple):
@@ -211,7 +217,7 @@ class Filters:
         self._pool, self._settings, self._similarity = pool, settings, similarity
         self._positives = sample.positives
         self._golds = {one.key for one in sample.positives}
-        own = {text_key(one.text) for one in sample.positives}
+        own = {passage_key(*one.key) for one in sample.positives}
         self._elsewhere = golds.of(sample.question) - own
         self.matcher = None if settings.keep_answers else answer_matcher(sample.answers)
         self._documents = set().union(*map(_documents, sample.positives))
@@ -226,7 +232,7 @@ class Filters:
         context, settings = self._pool[one.row], self._settings
         if context.key in self._golds:
             return "gold"
-        if self._elsewhere and text_key(context.text) in self._elsewhere:
+        if self._elsewhere and passage_key(*context.key) in self._elsewhere:
             return "elsewhere"
         if any(one.row == other.row for other in taken):
             return "twice"

@@ -25,7 +25,7 @@ from dpr.evaluation.answers import exact_match, f1
 from dpr.models.dpr import DPRReader, pack
 from dpr.reading import SETTINGS_NAME, Reader, ReadingSettings
 from dpr.samples.files import Context, TrainingSample
-from dpr.samples.likeness import text_key
+from dpr.samples.likeness import passage_key
 from dpr.samples.negatives import Golds
 from dpr.settings import save_settings
 from dpr.tokens import DPRReaderTokenizer, Window, reader_windows
@@ -291,7 +291,7 @@ class ReaderTask:
 def _negatives(sample: TrainingSample, golds: Golds) -> tuple[Context, ...]:
     """A sample's negatives but for those that are positives of its question, in it or another."""
     own = golds.of(sample.question)
-    return tuple(one for one in sample.best_negatives if text_key(one.text) not in own)
+    return tuple(one for one in sample.best_negatives if passage_key(*one.key) not in own)
 
 
 def read_gold(

@@ -30,7 +30,7 @@ from dpr.evaluation.measures import gold_ranks, summary
 from dpr.models.dpr import DPRContextEncoder, DPRQuestionEncoder
 from dpr.records import Passage
 from dpr.samples.files import TrainingSample
-from dpr.samples.likeness import text_key
+from dpr.samples.likeness import passage_key
 from dpr.samples.negatives import Golds, answer_matcher
 from dpr.settings import save_settings
 from dpr.tokens import DPRTokenizer, passage_ids, question_ids
@@ -104,7 +104,7 @@ class RetrieverTask:
         self.question_ids, self.questions_cut = self._ids_of_questions()
         self.passage_ids: dict[Key, Sequence[int]] = {}
         self.passages_cut = 0
-        self._text_keys: dict[Key, bytes] = {}
+        self._passage_keys: dict[Key, bytes] = {}
         self._fixed: dict[Key, Tensor] = {}
         self._take_passages(train)
         golds = Golds(train)
@@ -191,7 +191,7 @@ class RetrieverTask:
             ids, cut = passage_ids(self.tokenizer, titles, texts, self.settings.passage_length)
             self.passages_cut += cut
             self.passage_ids |= {key: array("i", one) for key, one in zip(keys, ids, strict=True)}
-            self._text_keys |= {key: text_key(key[1]) for key in keys}
+            self._passage_keys |= {key: passage_key(*key) for key in keys}
             if self.settings.question_tower_only:
                 encoder = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
                 vectors = torch.from_numpy(encoder.encode_ids(ids))
@@ -293,7 +293,7 @@ class RetrieverTask:
         its answers where that is asked for."""
         rows: dict[bytes, list[int]] = defaultdict(list)  # the same text may have several titles
         for row, key in enumerate(batch.passages):
-            rows[self._text_keys[key]].append(row)
+            rows[self._passage_keys[key]].append(row)
         excluded = torch.zeros(len(numbers), len(batch.passages), dtype=torch.bool)
         for place, number in enumerate(numbers):
             excluded[place, [row for one in self.golds[number] for row in rows.get(one, ())]] = True
