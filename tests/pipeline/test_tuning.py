@@ -235,10 +235,12 @@ def test_a_question_encoder_that_was_trained_alone_searches_what_is_there(
         assert pipeline.reader is not None
         assert pipeline.search("who", 5, mode="dense") == hits
     assert add(documents(0, 61), to).encoded == 1
-    with Pipeline.open(to, model=tiny_model) as back:  # what made the vectors is never refused
+    with Pipeline.open(to, model=tiny_model) as back:  # what it had before is never refused
         assert back.encoder.fingerprint == before.question_fingerprint
     tune(to, targets=Targets(0.5, k=10), model=tiny_model, candidates=CANDIDATES[:1])
     assert read_manifest(to).question_fingerprint == before.question_fingerprint
+    with Pipeline.open(to, model=alone) as new:
+        assert new.search("who", 5, mode="dense") == hits
 
 
 def test_another_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:

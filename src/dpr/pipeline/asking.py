@@ -18,7 +18,7 @@ from dpr.collection import Collection
 from dpr.encoding import ContextEncoder, QuestionEncoder, Vectors, question_text
 from dpr.errors import CheckpointError, CollectionError, SettingsError
 from dpr.filters import Filters
-from dpr.pipeline.models import Model, made_with, model_names
+from dpr.pipeline.models import FORMER, Model, made_with, model_names
 from dpr.reading import Reader, ReadingSettings
 from dpr.records import Asked, Hit, Question
 from dpr.search.searcher import Searcher
@@ -52,19 +52,27 @@ class Opened:
 def fitting_encoder(collection: Collection, names: ModelNames) -> tuple[QuestionEncoder, str]:
     """A model's question encoder, and where it isn't the collection's own the fingerprint of the
     context encoder that shows that it belongs to the collection nevertheless: with that the vectors
-    were made, and the question encoder was trained beside it (``question_tower_only``).
+    were made, and the question encoder was trained beside it (``question_tower_only``), or was the
+    collection's own before.
 
     Raises:
         MismatchError: scores between them would mean nothing.
         CheckpointError: the model cannot be loaded.
     """
     encoder, context = QuestionEncoder.from_pretrained(names.question), ""
-    own = collection.manifest.question_fingerprint
-    if encoder.fingerprint != own and names.context:
+    manifest = collection.manifest
+    if encoder.fingerprint in manifest.made_from.get(FORMER, ()):
+        context = manifest.encoder_fingerprint
+    elif encoder.fingerprint != manifest.question_fingerprint and _apart(names):
         with suppress(CheckpointError):  # then nothing shows that it belongs
             context = ContextEncoder.from_pretrained(names.context).fingerprint
     collection.check_encoder(encoder.fingerprint, context)
     return encoder, context
+
+
+def _apart(names: ModelNames) -> bool:
+    """Whether there are two towers: one that is named for both shows nothing."""
+    return names.context not in ("", names.question)
 
 
 class Pipeline:

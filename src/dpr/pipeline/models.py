@@ -14,6 +14,7 @@ from dpr.errors import CheckpointError
 from dpr.shipped import DEFAULT, ModelNames, find_models, find_reader
 
 Model = str | os.PathLike[str] | ModelNames
+FORMER = "former_question_encoders"  # in ``made_from``: fingerprints of those a collection had
 
 
 def model_names(model: Model) -> ModelNames:

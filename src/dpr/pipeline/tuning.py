@@ -23,7 +23,7 @@ from dpr.indexes.index import Index
 from dpr.indexes.kinds import FlatSettings
 from dpr.pipeline.asking import fitting_encoder
 from dpr.pipeline.compacting import Tell, compact, index_maker
-from dpr.pipeline.models import Model, kept_reader, lasting, made_with, model_names
+from dpr.pipeline.models import FORMER, Model, kept_reader, lasting, made_with, model_names
 from dpr.pipeline.trial_questions import TrialQuestions, trial_questions
 from dpr.pipeline.weighing import NOT_WEIGHED, mode_of, weigh
 from dpr.reading import KEY as READING
@@ -202,7 +202,8 @@ def _searched_with(manifest: Manifest, names: ModelNames, fingerprint: str) -> M
         names = replace(names, reader=kept_reader(manifest))
     # Scores of answers were calibrated on what the encoder before found.
     search = {key: value for key, value in manifest.search.items() if key != READING}
-    made_from = {**manifest.made_from, "model": lasting(names)}
+    former = {*manifest.made_from.get(FORMER, ()), manifest.question_fingerprint} - {fingerprint}
+    made_from = {**manifest.made_from, "model": lasting(names), FORMER: sorted(former)}
     return replace(manifest, question_fingerprint=fingerprint, made_from=made_from, search=search)
 
 
