@@ -53,48 +53,6 @@ def make_task(
     return RetrieverTask(*models, tokenizer, samples, samples, settings, seed=3)
 
 
-@pytest.mark.parametrize("batching", ["random", "neighbours"])
-def test_an_epoch_takes_every_question_once(
-    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder], batching: str
-) -> None:
-    task = make_task(models, tiny_model, RetrieverSettings(batch_size=6, batching=batching))
-    batches = task.batches(0)
-    assert sorted(n for batch in batches for n in batch.samples) == list(range(24))
-    assert task.batches(0) == batches
-    assert task.batches(1) != batches
-    for batch in batches:
-        assert len(set(batch.passages)) == len(batch.passages)
-        for number, row in zip(batch.samples, batch.positives, strict=True):
-            assert batch.passages[row] == task.train[number].positives[0].key
-
-
-def test_the_only_batch_is_kept_however_small(
-    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
-) -> None:
-    task = make_task(models, tiny_model, RetrieverSettings(batch_size=128))
-    (batch,) = task.batches(0)
-    assert len(batch.samples) == len(task.train) < 128 // 2
-
-
-def test_random_batches_draw_a_negative_for_each_question(
-    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
-) -> None:
-    task = make_task(models, tiny_model, RetrieverSettings(batch_size=4, hard_negatives=2))
-    for batch in task.batches(0):
-        for number in batch.samples:
-            own = {context.key for context in task.train[number].hard_negatives}
-            assert len(own & set(batch.passages)) >= 2
-
-
-def test_neighbours_share_passages(
-    tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
-) -> None:
-    settings = RetrieverSettings(batch_size=6, hard_negatives=0, batching="neighbours")
-    batches = make_task(models, tiny_model, settings).batches(0)
-    assert {len(batch.passages) for batch in batches} == {2}
-    assert all(len({title for title, _ in batch.passages}) == 1 for batch in batches)
-
-
 def test_loss_equals_the_plain_way(
     tiny_model: Path, models: tuple[DPRQuestionEncoder, DPRContextEncoder]
 ) -> None:

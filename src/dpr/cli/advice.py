@@ -7,7 +7,7 @@ Takes samples, settings and what was loaded; gives sentences. Shows nothing itse
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -113,7 +113,7 @@ def accumulated(loop: LoopSettings, settings: RetrieverSettings) -> Iterator[str
         )
 
 
-def cut(task: RetrieverTask, searched: set[Key]) -> Iterator[str]:
+def cut(task: RetrieverTask, searched: Collection[Key]) -> Iterator[str]:
     """Texts of which only the beginning is read, of what is trained on and of what is searched."""
     settings = task.settings
     if text := _cut(task.questions_cut, len(task.train), "questions", settings.question_length):
@@ -125,7 +125,7 @@ def cut(task: RetrieverTask, searched: set[Key]) -> Iterator[str]:
 
 
 def cut_in_search(
-    tokenizer: DPRTokenizer, passages: set[Key], length: int, questions: str
+    tokenizer: DPRTokenizer, passages: Collection[Key], length: int, questions: str
 ) -> Iterator[str]:
     """Passages that are searched among by their beginning alone."""
     count = count_cut(tokenizer, passages, length)

@@ -44,7 +44,7 @@ from dpr.training.losses import (
     without,
 )
 from dpr.training.processes import Processes
-from dpr.training.sampling import Key, RetrieverBatch, draw_batches
+from dpr.training.sampling import Key, RetrieverBatch, draw_batches, searched
 from dpr.training.settings import RetrieverSettings as RetrieverSettings
 from dpr.training.task import Figures, Step
 from dpr.training.teachers import Teachers, WordScores
@@ -326,12 +326,7 @@ class RetrieverTask:
         the best model."""
         if not self.dev:
             return {}
-        rows: dict[Key, int] = {}
-        for sample in self.dev:
-            for context in (*sample.positives, *sample.best_negatives):
-                rows.setdefault(context.key, len(rows))
-        for passage in self.pool:
-            rows.setdefault((passage.title, passage.text), len(rows))
+        rows = {key: row for row, key in enumerate(searched(self.dev, self.pool))}
         contexts = ContextEncoder(self.context_model, self.tokenizer, self._encoding())
         passages = self._shared([Passage("", text, title) for title, text in rows], contexts.encode)
         lengths = EncodingSettings(self.settings.question_length)

@@ -29,11 +29,12 @@ class RetrieverBatch:
     positives: tuple[int, ...]
 
 
-def searched(dev: Sequence[TrainingSample], pool: Sequence[Passage] = ()) -> set[Key]:
-    """The passages that dev questions are searched for among: those of all their samples, and of
-    the pool."""
+def searched(dev: Sequence[TrainingSample], pool: Sequence[Passage] = ()) -> list[Key]:
+    """The passages that dev questions are searched for among, each once: those of all their
+    samples, then of the pool."""
     contexts = (one for sample in dev for one in (*sample.positives, *sample.best_negatives))
-    return {one.key for one in contexts} | {(one.title, one.text) for one in pool}
+    keys = [*(one.key for one in contexts), *((one.title, one.text) for one in pool)]
+    return list(dict.fromkeys(keys))
 
 
 def draw_batches(
