@@ -1,4 +1,4 @@
-"""``train`` and ``convert``: from samples to a model that indexes and answers."""
+"""``train``: from samples to a model that indexes and answers."""
 
 from __future__ import annotations
 
@@ -348,31 +348,6 @@ def test_without_matplotlib_training_goes_on_and_says_so_once(
     assert result.exit_code == 0
     assert result.stderr.count("note: no loss.png") == 1
     assert "dense-passage-retrieval[train]" in result.stderr
-
-
-def test_convert_gives_folders_that_index(
-    run: Run, model: Path, documents: Path, tmp_path: Path
-) -> None:
-    stack = DPRQuestionEncoder.from_pretrained(model / "question_encoder").state_dict()
-    bare = {key.split("bert_model.", 1)[1]: value for key, value in stack.items()}
-    saved = {f"{t}_model.{key}": value for t in ("question", "ctx") for key, value in bare.items()}
-    # A base configuration is given since 4 heads of 8 cannot be told from the weights.
-    torch.save({"model_dict": saved}, tmp_path / "tiny.cp")
-    base = model / "question_encoder"
-    convert = ("convert", tmp_path / "tiny.cp", "--to", tmp_path / "m", "--base-config", base)
-    without = run(*convert)
-    assert without.exit_code == 0, without.stderr
-    assert "--tokenizer-from" in without.stderr
-    converted = run(*convert, "--tokenizer-from", model, "--json")
-    assert converted.exit_code == 0, converted.stderr
-    folders = [Path(one) for one in json.loads(converted.stdout)["folders"]]
-    assert [folder.name for folder in folders] == ["question_encoder", "ctx_encoder"]
-    made = run("index", documents, "--to", tmp_path / "c", "--model", tmp_path / "m")
-    assert made.exit_code == 0, made.stderr
-
-    nonsense = run("convert", documents, "--to", tmp_path / "n")
-    assert nonsense.exit_code == 1
-    assert nonsense.stderr.startswith("error: ")
 
 
 def write_beir(folder: Path, **splits: range) -> Path:
